@@ -1,0 +1,11 @@
+/* utf8: well-formedness of strings (RFC 3629; MQTT 5.0 section 1.5.4). */
+#ifndef PICKET_BASE_UTF8_H
+#define PICKET_BASE_UTF8_H
+
+#include "base/base.h"
+
+/* Well-formed, no U+0000, no surrogates, nothing above U+10FFFF, and by policy no control characters
+ * (U+0001..U+001F, U+007F..U+009F) and no noncharacters.  MQTT-1.5.4-1, -2. */
+bool utf8_ok(struct slice s) MUST;
+
+#endif
