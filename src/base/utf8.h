@@ -7,5 +7,7 @@
 /* Well-formed, no U+0000, no surrogates, nothing above U+10FFFF, and by policy no control characters
  * (U+0001..U+001F, U+007F..U+009F) and no noncharacters.  MQTT-1.5.4-1, -2. */
 bool utf8_ok(struct slice s) MUST;
+/* The length, 1..4, of the acceptable character that begins at p; 0 when there is none in the n bytes. */
+size_t utf8_one(const u8 *p, size_t n) MUST;
 
 #endif
