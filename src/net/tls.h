@@ -1,0 +1,63 @@
+/* tls: server-side TLS for connections of a loop, and client-side TLS for the command's own client.
+ *
+ * The server's private key is never in this process.  A handshake signature is asked for through a callback
+ * and arrives later; the handshake rests meanwhile in an OpenSSL ASYNC job, so a shard never waits.
+ * TLS 1.3 and 1.2 with forward secrecy and AEAD only; no renegotiation, no compression, no early data. */
+#ifndef PICKET_NET_TLS_H
+#define PICKET_NET_TLS_H
+
+#include "net/net.h"
+
+/* Ask for a signature: bytes are exactly what is to be signed (RFC 8446 4.4.3, RFC 5246 7.4.3), borrowed; the
+ * answer comes through tls_sign_done with the same id on the thread of the loop that asked.  alg and shape are
+ * the numbers of ipc/messages.h. */
+typedef void tls_sign_fn(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape, struct slice bytes);
+
+struct net_tls_options {
+	u32 slot;              /* which key signs */
+	struct slice chain_pem; /* leaf first */
+	u32 min_version;       /* 12 or 13 */
+	bool request_client_cert;
+	struct slice client_ca_pem;
+	tls_sign_fn *sign;
+	void *sign_arg;
+};
+/* E_TLS with a text of ours in what (at least 160 bytes) when the chain does not load. */
+enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char *what, size_t cap) MUST;
+struct net_tls *net_tls_ref(struct net_tls *t);
+void net_tls_unref(struct net_tls **t);
+
+/* The session-ticket keys of all net_tls of this process: newest first (seals), all open.  Thread-safe. */
+void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*hmac)[32], u32 count);
+
+/* The answer to a sign request; an empty signature fails that handshake.  An id whose handshake is gone is
+ * ignored. */
+void tls_sign_done(struct loop *l, u64 id, struct slice signature);
+
+/* ---- between conn.c and tls.c ------------------------------------------------------------------ */
+struct tls_conn; /* one SSL object */
+enum tls_io { TLS_OK, TLS_WANT_READ, TLS_WANT_WRITE, TLS_WANT_SIGN, TLS_CLOSED, TLS_FAILED };
+struct tls_conn *tls_conn_new(struct net_tls *t, struct loop *l, struct conn *c, int fd);
+void tls_conn_free(struct tls_conn **t);
+/* Moved to another loop (after the handshake only). */
+void tls_conn_move(struct tls_conn *t, struct loop *l);
+enum tls_io tls_handshake(struct tls_conn *t);
+enum tls_io tls_read(struct tls_conn *t, void *buf, size_t cap, size_t *n);
+enum tls_io tls_write(struct tls_conn *t, const void *buf, size_t len, size_t *n);
+bool tls_has_pending(const struct tls_conn *t);
+void tls_shutdown(struct tls_conn *t);
+const char *tls_describe(const struct tls_conn *t);
+/* Why it failed, for the log and the person: names the alert and what to do about it. */
+const char *tls_error(const struct tls_conn *t);
+
+/* ---- the client side (blocking), for the picket command ------------------------------------------ */
+struct tls_client;
+/* Connects fd's TLS with verification of name (DNS or IP) against the CA file; E_TLS fills what. */
+enum err tls_client_new(int fd, const char *ca_file, const char *name, struct tls_client **out, char *what,
+			size_t cap) MUST;
+void tls_client_free(struct tls_client **c);
+enum err tls_client_read(struct tls_client *c, void *buf, size_t cap, size_t *n) MUST;
+enum err tls_client_write(struct tls_client *c, const void *buf, size_t len, size_t *n) MUST;
+int tls_client_fd(const struct tls_client *c);
+
+#endif
