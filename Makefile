@@ -1,0 +1,83 @@
+# picket: two commands do everything on a fresh Debian machine: make run, make test.
+SHELL := /bin/bash
+BUILD ?= build
+PREFIX ?= /usr
+MESON_RELEASE = --buildtype=debugoptimized --prefix=$(PREFIX) --sysconfdir=/etc
+MESON_ASAN = --buildtype=debug -Db_sanitize=address,undefined -Dfuzz=true
+MESON_TSAN = --buildtype=debugoptimized -Db_sanitize=thread
+
+.PHONY: run build test unit asan tsan system fuzz bench perf conformance metrics lint format install clean deps deps-test help
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make run          install what is missing, build, start a secure broker, say how to connect
+run: build
+	@scripts/run
+
+## make build        build/picketd and build/picket
+build: deps
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) $(MESON_RELEASE) >/dev/null
+	@ninja -C $(BUILD) --quiet
+
+## make test         everything that CI runs: lint, units with gcc and clang, sanitizers, fuzzers, system tests
+test: deps-test
+	@scripts/test
+
+## make unit         the unit tests of the release build
+unit: build
+	@meson test -C $(BUILD) --print-errorlogs
+
+## make asan         all unit tests and the simulator under ASan and UBSan (clang)
+asan: deps-test
+	@test -f $(BUILD)-asan/build.ninja || CC=clang meson setup $(BUILD)-asan $(MESON_ASAN) >/dev/null
+	@ninja -C $(BUILD)-asan --quiet && meson test -C $(BUILD)-asan --print-errorlogs
+
+## make tsan         the threaded parts under ThreadSanitizer (clang)
+tsan: deps-test
+	@test -f $(BUILD)-tsan/build.ninja || CC=clang meson setup $(BUILD)-tsan $(MESON_TSAN) >/dev/null
+	@ninja -C $(BUILD)-tsan --quiet && meson test -C $(BUILD)-tsan --suite threads --print-errorlogs
+
+## make system       real clients against the release build: interop, journeys, attacks, sandbox
+system: build deps-test
+	@python3 -m pytest -q tests/system tests/interop tests/attacks tests/sandbox tests/journeys
+
+## make fuzz         every fuzz target; SECONDS=600 each by default
+fuzz: deps-test
+	@test -f $(BUILD)-asan/build.ninja || CC=clang meson setup $(BUILD)-asan $(MESON_ASAN) >/dev/null
+	@ninja -C $(BUILD)-asan --quiet && scripts/fuzz $(BUILD)-asan $(or $(SECONDS_EACH),600)
+
+## make bench        CPU per message and memory beside Mosquitto and the floor, in one run
+bench: build deps-test
+	@python3 tests/perf/compare.py
+
+## make conformance  the vectors of the specification against the codec
+conformance: build
+	@meson test -C $(BUILD) --suite conformance --print-errorlogs
+
+## make metrics      the budgets of the code (file and function length, assertions, nesting)
+metrics:
+	@scripts/metrics
+
+## make lint         metrics, layers, formatting, forbidden calls
+lint: metrics
+	@scripts/layers
+	@scripts/forbidden
+	@scripts/format --check
+
+## make format       let clang-format decide the layout
+format:
+	@scripts/format
+
+## make install      DESTDIR=… PREFIX=…
+install: build
+	@meson configure $(BUILD) --prefix=$(PREFIX) >/dev/null && DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+
+deps:
+	@scripts/deps build
+
+deps-test:
+	@scripts/deps build test
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
