@@ -42,6 +42,9 @@ struct net_handler {
 	bool (*admit)(void *arg, const u8 addr[16], u32 listener);
 	/* An admitted connection is gone (also one that never opened): the other half of admit. */
 	void (*released)(void *arg, const u8 addr[16], u32 listener);
+	/* The turn is over, nothing is called any more before the loop sleeps: hand what has gathered for other
+	 * threads over here, once. */
+	void (*turned)(void *arg);
 };
 
 struct loop *loop_new(const struct net_handler *h, void *arg);
@@ -87,7 +90,7 @@ void conn_resume(struct conn *c);
  * to a second), or at once (CLOSE_NOW). */
 enum close_how { CLOSE_FLUSH, CLOSE_NOW };
 void conn_close(struct conn *c, enum close_how how, enum err why);
-/* Bytes that input() has left over. */
+/* Bytes that input() has left over and that are kept aside. */
 size_t conn_pending(const struct conn *c);
 
 /* Move a connection to another loop: detach on the old loop's thread (it leaves epoll and the wheel; nothing is

@@ -49,6 +49,13 @@ void tls_shutdown(struct tls_conn *t);
 const char *tls_describe(const struct tls_conn *t);
 /* Why it failed, for the log and the person: names the alert and what to do about it. */
 const char *tls_error(const struct tls_conn *t);
+/* The table of handshakes of one loop that wait for a signature: tls.c makes it in *slot (NULL at first) and
+ * frees it when the loop goes.  Both on the loop's thread. */
+void **loop_tls_slot(struct loop *l);
+void tls_loop_free(void **slot);
+/* Of conn.c, for tls_sign_done: the signature is there (or will never be): handshake again in this turn.  Does
+ * not call back before it returns. */
+void conn_handshake_again(struct conn *c);
 
 /* ---- the client side (blocking), for the picket command ------------------------------------------ */
 struct tls_client;
