@@ -13,7 +13,10 @@ struct rd {
 
 static inline struct rd rd_of(struct slice s)
 {
-	return (struct rd){s.p, s.p + s.n, E_OK};
+	/* No arithmetic on a null pointer, not even with zero. */
+	const u8 *p = s.p != NULL ? s.p : (const u8 *)"";
+
+	return (struct rd){p, p + s.n, E_OK};
 }
 
 static inline size_t rd_left(const struct rd *r)
@@ -40,14 +43,27 @@ static inline u32 rd_be(struct rd *r, size_t n)
 	return v;
 }
 
+/* These two are most of what a PUBLISH needs, so they do not loop. */
 static inline u8 rd_u8(struct rd *r)
 {
-	return (u8)rd_be(r, 1);
+	if (r->err || r->p == r->end) {
+		rd_fail(r, E_SHORT);
+		return 0;
+	}
+	return *r->p++;
 }
 
 static inline u16 rd_u16(struct rd *r)
 {
-	return (u16)rd_be(r, 2);
+	u16 v;
+
+	if (r->err || r->end - r->p < 2) {
+		rd_fail(r, E_SHORT);
+		return 0;
+	}
+	v = (u16)(r->p[0] << 8 | r->p[1]);
+	r->p += 2;
+	return v;
 }
 
 static inline u32 rd_u32(struct rd *r)

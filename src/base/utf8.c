@@ -47,16 +47,12 @@ size_t utf8_one(const u8 *p, size_t n)
 	return len;
 }
 
-/* Eight bytes, each in 0x20..0x7e. */
-static bool ascii8(const u8 *p)
+static bool plain8(const u8 *p)
 {
-	const u64 ones = 0x0101010101010101;
 	u64 v;
 
 	memcpy(&v, p, 8);
-	/* With all high bits clear, v + 1 overflows a byte's seven bits only for 0x7f and v - 0x20
-	 * borrows into the high bit only when some byte is below 0x20. */
-	return ((v | (v + ones) | (v - 0x20 * ones)) & 0x80 * ones) == 0;
+	return utf8_plain8(v);
 }
 
 bool utf8_ok(struct slice s)
@@ -64,7 +60,7 @@ bool utf8_ok(struct slice s)
 	size_t i = 0;
 
 	while (i < s.n) {
-		size_t len = s.n - i >= 8 && ascii8(s.p + i) ? 8 : utf8_one(s.p + i, s.n - i);
+		size_t len = s.n - i >= 8 && plain8(s.p + i) ? 8 : utf8_one(s.p + i, s.n - i);
 		if (len == 0)
 			return false;
 		i += len;

@@ -32,6 +32,8 @@ enum pkt_type {
 
 enum mqtt_version { MQTT_NONE = 0, MQTT_31 = 3, MQTT_311 = 4, MQTT_5 = 5 };
 
+enum { VBI_MAX = 268435455 }; /* the largest Variable Byte Integer, and so the largest body */
+
 /* ---- the fixed header -------------------------------------------------------------------- */
 
 struct frame {
@@ -85,7 +87,8 @@ enum err frame_peek(struct slice in, enum mqtt_version v, u32 max_packet, struct
 #define PROP_TYPE_VAR u32
 #define PROP_TYPE_STR struct slice
 #define PROP_TYPE_BIN struct slice
-/* has: bit id is set when the property was there (ids are below 64).  Absent ones are zero. */
+/* has: bit id is set when the property was there (ids are below 64).  A field is valid only where has says so:
+ * the decoders of PUBLISH and of the acknowledgements leave the others as they were, all others zero them. */
 struct props {
 	u64 has;
 #define X(name, id, kind) PROP_TYPE_##kind name;
@@ -99,6 +102,8 @@ struct props {
 
 /* Walk the user properties of a decoded block: start with *pos = 0; false at the end. */
 bool props_user_next(const struct props *p, size_t *pos, struct slice *name, struct slice *value);
+/* The same for Subscription Identifiers: a server may send several in a PUBLISH; the field has the first. */
+bool props_subscription_next(const struct props *p, size_t *pos, u32 *id);
 
 /* ---- decoded packets ------------------------------------------------------------------------ */
 
@@ -178,8 +183,11 @@ struct pkt_disconnect { /* DISCONNECT, AUTH */
 };
 
 /* Decode a body (frame.body_len bytes).  E_OK, E_MALFORM, E_SHORT, E_PROTO, E_UTF8, E_VERSION (CONNECT),
- * E_CLIENT_ID (CONNECT 3.x: empty with clean session 0; over 256 bytes), E_TOPIC, E_ALIAS never (limits
- * of a connection are the core's).  CONNECT on E_VERSION or E_CLIENT_ID still fills out->version. */
+ * E_CLIENT_ID (CONNECT 3.x: empty with clean session 0, or empty at all in 3.1; client id or user name over
+ * 256 bytes), E_TOPIC, E_ALIAS (alias 0; what is above the limit of a connection is the core's), E_TOO_LARGE
+ * (more than 65,535 entries or user properties).  After an error nothing in *out is valid, except that CONNECT
+ * on E_VERSION or E_CLIENT_ID fills out->version: on E_VERSION it is MQTT_NONE for an unknown protocol name
+ * (answer nothing) and MQTT_311 for an unknown level (answer CONNACK 20 02 00 01). */
 enum err pkt_connect_decode(const struct frame *f, struct slice body, struct pkt_connect *out) MUST;
 enum err pkt_connack_decode(const struct frame *f, enum mqtt_version v, struct slice body,
 			    struct pkt_connack *out) MUST;
