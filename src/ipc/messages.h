@@ -37,7 +37,11 @@ enum file_name {
 	FILE_BOOTSTRAP_SECRET, /* index: nth secret file named by the bootstrap policy */
 	FILE_LOG, FILE_N
 };
-enum file_mode { FILE_READ, FILE_NEW /* a temporary; FILE_COMMIT fsyncs and renames it into place */ };
+enum file_mode {
+	FILE_READ,
+	FILE_NEW,  /* a temporary; FILE_COMMIT fsyncs and renames it into place */
+	FILE_DONE, /* in FILE, the answer to FILE_COMMIT (same id): err says whether it is in place */
+};
 struct m_file_get {
 	u32 file, index, mode;
 };
@@ -92,6 +96,8 @@ struct m_identity {
 	u64 generation; /* GENERATION_DONE is awaited */
 	u32 status; /* revoked or suspended: close its clients, drop its sessions, void its wills */
 	u32 kind;
+	u32 credential_min; /* close clients whose VERDICT named a lower credential (rotated, expired) */
+	u32 unused;
 };
 
 /* What a handshake may ask to have signed (RFC 8446 section 4.4.3; RFC 5246 section 7.4.3). */
