@@ -15,7 +15,8 @@ struct child_ops {
 	/* Every message except LINK.  m is borrowed.  An error other than E_OK ends the process (a bug of
 	 * a peer must not be lived with); peers' mistakes about data are answered, not returned. */
 	enum err (*message)(struct child *c, enum role from, struct ipc_msg *m);
-	/* A link to peer is there (again): send it what it has to know first. */
+	/* A link to peer is there (again): send it what it has to know first.  For links that came before START
+	 * it is called after started(); peers' messages wait until then, too. */
 	void (*linked)(struct child *c, enum role peer);
 	/* START came: all is handed over; open what must be open before the sandbox. */
 	enum err (*prepare)(struct child *c, const struct m_start *start);

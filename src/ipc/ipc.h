@@ -11,7 +11,7 @@
 #include "base/wr.h"
 #include "ipc/messages.h"
 
-enum { IPC_TAIL_MAX = 65536 };
+enum { IPC_TAIL_MAX = 65536, IPC_BODY_MAX = 4096 };
 
 struct ipc_msg {
 	enum ipc_type type;
@@ -30,8 +30,8 @@ int ipc_link_fd(const struct ipc_link *l);
 enum role ipc_link_peer(const struct ipc_link *l);
 
 /* Queue and try to send.  body has exactly the row's size.  Borrows all; fd stays the caller's (it is
- * duplicated when queued).  E_IPC: the row does not allow this (our bug: asserted in debug), E_BUSY: 1,024
- * messages already wait, E_EOF: the peer is gone. */
+ * duplicated when queued).  E_IPC: the row does not allow this (our bug), E_BUSY: 1,024 messages already wait or
+ * memory is out, E_EOF: the peer is gone. */
 enum err ipc_send(struct ipc_link *l, enum ipc_type type, u64 id, const void *body, struct slice tail,
 		  int fd) MUST;
 /* Send what is queued.  E_OK: all sent; E_MORE: wait for POLLOUT; E_EOF. */
@@ -45,6 +45,8 @@ bool ipc_allowed(enum ipc_type type, enum role from, enum role to, size_t body_l
 		 bool has_fd);
 size_t ipc_body_size(enum ipc_type type);
 const char *ipc_name(enum ipc_type type);
+/* Does the table let these two talk at all?  Only such pairs get a link. */
+bool ipc_pair_talks(enum role a, enum role b);
 
 /* Strings in a tail: u16 length, bytes. */
 void ipc_put_str(struct wr *w, struct slice s);
