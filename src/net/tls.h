@@ -21,6 +21,7 @@ struct net_tls_options {
 	struct slice client_ca_pem;
 	tls_sign_fn *sign;
 	void *sign_arg;
+	u32 listener; /* sessions (tickets) of one listener do not resume on another */
 };
 /* E_TLS with a text of ours in what (at least 160 bytes) when the chain does not load. */
 enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char *what, size_t cap) MUST;
@@ -33,6 +34,9 @@ void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*h
 /* The answer to a sign request; an empty signature fails that handshake.  An id whose handshake is gone is
  * ignored. */
 void tls_sign_done(struct loop *l, u64 id, struct slice signature);
+/* conn.c has this: the signature that c waits for (TLS_WANT_SIGN) is there, call tls_handshake again in this turn
+ * or the next.  Called from tls_sign_done, on the loop's thread, also from inside the sign callback. */
+void conn_tls_ready(struct conn *c);
 
 /* ---- between conn.c and tls.c ------------------------------------------------------------------ */
 struct tls_conn; /* one SSL object */
