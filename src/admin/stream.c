@@ -1,0 +1,336 @@
+/* stream: the unread part of an answer that goes on, and what feeds it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/stream.h"
+#include "base/mem.h"
+#include "base/log.h"
+
+#define STREAM_MAGIC 0x57e4a301u
+enum {
+	STREAM_HELD_MAX = 256 * 1024,
+	STREAM_TAIL_MAX = 1024 * 1024, /* of a log, at the start */
+	STREAM_BEAT_MS = 15000, /* an empty line now and then shows whether the reader is there */
+	STREAM_LOG_MS = 500,
+};
+
+struct stream {
+	u32 magic;
+	struct request *r;
+	char name[132];
+	int fd; /* the log; -1 when watching */
+	u64 at; /* read up to here */
+	bool follow, ended, resting;
+	u64 lost;
+	u8 *held;
+	size_t n, cap;
+	struct timer timer;
+	LIST_ENTRY(stream) next;
+};
+
+static struct wheel *stream_wheel(const struct stream *s)
+{
+	return child_wheel(s->r->api->child);
+}
+
+static u64 stream_now(const struct stream *s)
+{
+	return child_now(s->r->api->child);
+}
+
+static void stream_wake(struct stream *s)
+{
+	if (!s->resting)
+		return;
+	s->resting = false;
+	MHD_resume_connection(s->r->conn);
+}
+
+static bool stream_room(struct stream *s, size_t n, size_t max)
+{
+	size_t cap = s->cap;
+	u8 *p;
+
+	if (n > max - MIN(max, s->n))
+		return false;
+	while (cap < s->n + n)
+		cap = cap ? cap * 2 : 4096;
+	if (cap == s->cap)
+		return true;
+	p = realloc(s->held, cap);
+	if (p == NULL)
+		return false;
+	s->held = p;
+	s->cap = cap;
+	return true;
+}
+
+static bool stream_put(struct stream *s, struct slice bytes)
+{
+	if (!stream_room(s, bytes.n, STREAM_HELD_MAX))
+		return false;
+	memcpy(s->held + s->n, bytes.p, bytes.n);
+	s->n += bytes.n;
+	stream_wake(s);
+	return true;
+}
+
+static struct stream *stream_new(struct request *r, int fd, void (*fire)(struct timer *t))
+{
+	struct stream *s = xcalloc(1, sizeof(*s));
+
+	s->magic = STREAM_MAGIC;
+	s->r = r;
+	s->fd = fd;
+	s->timer.fire = fire;
+	LIST_INSERT_HEAD(&r->api->streams, s, next);
+	return s;
+}
+
+/* ---- watching
+ * ------------------------------------------------------------------------------------ */
+
+static bool watched_by_other(const struct stream *s)
+{
+	struct stream *o;
+
+	LIST_FOREACH (o, &s->r->api->streams, next)
+		if (o != s && o->fd < 0 && strcmp(o->name, s->name) == 0)
+			return true;
+	return false;
+}
+
+static void watch_say(struct stream *s, u32 on)
+{
+	struct m_watch m = {on};
+	u8 buf[256];
+	struct wr w = wr_of(buf, sizeof(buf));
+
+	ipc_put_str(&w, slice_str(s->name));
+	/* When broker is away it is told by stream_rewatch. */
+	if (child_send(s->r->api->child, ROLE_BROKER, IPC_WATCH, 0, &m, wr_done(&w), -1) != E_OK)
+		return;
+}
+
+static void watch_beat(struct timer *t)
+{
+	struct stream *s = CONTAINER_OF(t, struct stream, timer);
+
+	OBJ_CHECK(s, STREAM_MAGIC);
+	if (!stream_put(s, SLICE_LIT("\n")))
+		s->lost++;
+	timer_start(stream_wheel(s), t, stream_now(s) + STREAM_BEAT_MS);
+}
+
+struct stream *stream_watch(struct request *r, const char *name)
+{
+	struct stream *s = stream_new(r, -1, watch_beat);
+
+	ASSERT(strlen(name) < sizeof(s->name));
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	s->follow = true;
+	watch_say(s, 1);
+	watch_beat(&s->timer); /* the first line tells the reader that watching has begun */
+	return s;
+}
+
+static void watch_line(struct stream *s, json_t *event)
+{
+	char *line;
+
+	if (s->lost > 0)
+		json_object_set_new(event, "lost", json_integer((json_int_t)s->lost));
+	line = json_dumps(event, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_object_del(event, "lost");
+	ASSERT(line != NULL);
+	if (stream_room(s, strlen(line) + 1, STREAM_HELD_MAX) && stream_put(s, slice_str(line)) &&
+	    stream_put(s, SLICE_LIT("\n")))
+		s->lost = 0;
+	else
+		s->lost++;
+	free(line);
+}
+
+/* JSON holds text only: what is not UTF-8 is shown escaped. */
+static json_t *json_peer(struct slice s)
+{
+	json_t *j = json_stringn((const char *)s.p, s.n);
+	char *out;
+
+	if (j != NULL)
+		return j;
+	out = xcalloc(s.n * 4 + 1, 1);
+	log_escape(s, out, s.n * 4 + 1);
+	j = json_string(out);
+	free(out);
+	return j;
+}
+
+enum err stream_event(struct api *a, struct ipc_msg *m)
+{
+	const struct m_event *b = m->body;
+	struct rd r = rd_of(m->tail);
+	struct slice who = ipc_get_str(&r), word = ipc_get_str(&r), text = ipc_get_str(&r);
+	struct slice action = SLICE_NONE, topic = SLICE_NONE;
+	struct stream *s;
+	json_t *j;
+
+	if (r.err != E_OK)
+		return E_IPC;
+	if (rd_left(&r) > 0) {
+		action = ipc_get_str(&r);
+		topic = ipc_get_str(&r);
+	}
+	j = json_object();
+	json_object_set_new(j, "time", json_integer((json_int_t)b->wall_ms));
+	json_object_set_new(j, "identity", json_peer(who));
+	json_object_set_new(j, "event", json_peer(word));
+	json_object_set_new(j, "text", json_peer(text));
+	if (r.err == E_OK && action.n > 0) {
+		json_object_set_new(j, "action", json_peer(action));
+		json_object_set_new(j, "topic", json_peer(topic));
+	}
+	LIST_FOREACH (s, &a->streams, next)
+		if (s->fd < 0 &&
+		    (s->name[0] == 0 || who.n == 0 || slice_eq(who, slice_str(s->name))))
+			watch_line(s, j);
+	json_decref(j);
+	return E_OK;
+}
+
+void stream_rewatch(struct api *a)
+{
+	struct stream *s;
+
+	LIST_FOREACH (s, &a->streams, next)
+		if (s->fd < 0)
+			watch_say(s, 1);
+}
+
+/* ---- the log
+ * ------------------------------------------------------------------------------------- */
+
+static u64 log_size(const struct stream *s)
+{
+	struct stat st;
+
+	return fstat(s->fd, &st) == 0 && st.st_size > 0 ? (u64)st.st_size : 0;
+}
+
+static void log_read(struct stream *s, size_t max)
+{
+	while (s->n < max && stream_room(s, 4096, max + 4096)) {
+		ssize_t n = pread(s->fd, s->held + s->n, 4096, (off_t)s->at);
+
+		if (n <= 0)
+			break;
+		s->n += (size_t)n;
+		s->at += (size_t)n;
+	}
+}
+
+/* Where the last lines of the n bytes begin. */
+static size_t log_last_lines(const u8 *p, size_t n, u32 lines)
+{
+	size_t i = n;
+
+	while (i > 0) {
+		if (p[i - 1] == '\n' && i != n && lines-- == 1)
+			return i;
+		i--;
+	}
+	return 0;
+}
+
+static void log_poll(struct timer *t)
+{
+	struct stream *s = CONTAINER_OF(t, struct stream, timer);
+
+	OBJ_CHECK(s, STREAM_MAGIC);
+	if (log_size(s) < s->at)
+		s->at = 0; /* a new file took its place */
+	log_read(s, STREAM_HELD_MAX - 4096);
+	if (s->n > 0)
+		stream_wake(s);
+	timer_start(stream_wheel(s), t, stream_now(s) + STREAM_LOG_MS);
+}
+
+struct stream *stream_logs(struct request *r, int fd, u32 lines, bool follow)
+{
+	struct stream *s = stream_new(r, fd, log_poll);
+	u64 size = log_size(s);
+	size_t from;
+
+	s->at = size > STREAM_TAIL_MAX ? size - STREAM_TAIL_MAX : 0;
+	log_read(s, STREAM_TAIL_MAX);
+	from = lines == 0 ? s->n : log_last_lines(s->held, s->n, lines);
+	if (from > 0)
+		memmove(s->held, s->held + from, s->n - from);
+	s->n -= from;
+	s->follow = follow;
+	s->ended = !follow;
+	if (follow)
+		timer_start(stream_wheel(s), &s->timer, stream_now(s) + STREAM_LOG_MS);
+	return s;
+}
+
+/* ---- both
+ * ---------------------------------------------------------------------------------------- */
+
+void stream_free(struct stream **sp)
+{
+	struct stream *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	OBJ_CHECK(s, STREAM_MAGIC);
+	timer_stop(stream_wheel(s), &s->timer);
+	if (s->fd < 0 && !watched_by_other(s))
+		watch_say(s, 0);
+	if (s->fd >= 0)
+		close(s->fd);
+	LIST_REMOVE(s, next);
+	free(s->held);
+	s->magic = 0;
+	free(s);
+}
+
+void stream_end(struct stream *s)
+{
+	OBJ_CHECK(s, STREAM_MAGIC);
+	s->ended = true;
+	stream_wake(s);
+}
+
+const char *stream_type(const struct stream *s)
+{
+	return s->fd < 0 ? "application/jsonlines" : "text/plain; charset=utf-8";
+}
+
+static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
+{
+	struct stream *s = arg;
+	size_t n = MIN(max, s->n);
+
+	OBJ_CHECK(s, STREAM_MAGIC);
+	if (n > 0) {
+		memcpy(buf, s->held, n);
+		memmove(s->held, s->held + n, s->n - n);
+		s->n -= n;
+		return (ssize_t)n;
+	}
+	if (s->ended)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	s->resting = true;
+	MHD_suspend_connection(s->r->conn);
+	return 0;
+}
+
+struct MHD_Response *stream_response(struct stream *s)
+{
+	/* The request owns the stream and outlives the response. */
+	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, stream_read, s, NULL);
+}

@@ -1,0 +1,28 @@
+/* stream: answers that go on: what one identity does (JSON lines), and the log.
+ *
+ * A stream holds at most 256 KiB that its reader has not taken; what does not fit is counted and
+ * the count is told in its place. */
+#ifndef PICKET_ADMIN_STREAM_H
+#define PICKET_ADMIN_STREAM_H
+
+#include "admin/request.h"
+
+struct stream;
+
+/* What name does ("" : everybody). */
+struct stream *stream_watch(struct request *r, const char *name) MUST;
+/* The last lines of the log in fd (takes it), then, with follow, what is added to it. */
+struct stream *stream_logs(struct request *r, int fd, u32 lines, bool follow) MUST;
+void stream_free(struct stream **sp);
+/* No more comes; the answer ends when what is held is read. */
+void stream_end(struct stream *s);
+const char *stream_type(const struct stream *s);
+struct MHD_Response *stream_response(struct stream *s) MUST;
+
+/* An EVENT of broker, for every stream that watches this identity.  E_IPC when it does not parse.
+ */
+enum err stream_event(struct api *a, struct ipc_msg *m) MUST;
+/* broker is back: tell it again who is watched. */
+void stream_rewatch(struct api *a);
+
+#endif
