@@ -1,8 +1,10 @@
-/* rights: the policy language.  Text -> document -> policy; and the one matcher that everyone uses (I12).
+/* rights: the policy language.  Text, document, policy; and the one matcher that everyone uses
+ * (I12).
  *
- * Pure: no I/O, no clock, no globals.  auth parses and compiles; broker evaluates the very same bytes: a
- * compiled policy is one flat, position-independent block that travels as a sealed memfd and is checked
- * once when it is opened.  Nothing allowed means denied; a deny wins over any allow in whatever order.
+ * Pure: no I/O, no clock, no globals.  auth parses and compiles; broker evaluates the very same
+ * bytes: a compiled policy is one flat, position-independent block that travels as a sealed memfd
+ * and is checked once when it is opened.  Nothing allowed means denied; a deny wins over any allow
+ * in whatever order.
  *
  *   role sensor {
  *     publish   home/${device}/tele/#
@@ -25,7 +27,7 @@
 enum action { ACT_PUBLISH, ACT_SUBSCRIBE };
 enum verdict { DENY = 0, ALLOW = 1 }; /* zeroed memory, an early return, a lost message: all deny */
 
-/* ---- text and document ------------------------------------------------------------------------ */
+/* ---- text and document ----------------------------------------------------------------- */
 
 struct policy_doc; /* what a policy file says; owns all its strings */
 
@@ -38,7 +40,8 @@ struct policy_error {
 };
 
 enum policy_file_kind {
-	POLICY_RULES, /* roles and denies (and identities without secrets): what apply and export exchange */
+	POLICY_RULES, /* what apply and export exchange: roles, denies, identities without secrets
+		       */
 	POLICY_FIRST, /* also token-file and password-file: the bootstrap file */
 };
 /* Takes nothing; on E_OK the caller owns *out.  E_SYNTAX fills err. */
@@ -47,13 +50,14 @@ enum err policy_parse(struct slice text, enum policy_file_kind kind, struct poli
 void policy_doc_free(struct policy_doc **doc);
 /* Canonical text, stable order, parses back to an equal document.  The caller frees *text. */
 enum err policy_print(const struct policy_doc *doc, char **text) MUST;
-/* A difference that a person reads: lines beginning with "+ ", "- ", one rule or attribute a line, under the
- * name of what they belong to.  Empty string when equal.  The caller frees *text. */
+/* A difference that a person reads: lines beginning with "+ ", "- ", one rule or attribute a line,
+ * under the name of what they belong to.  Empty string when equal.  The caller frees *text. */
 enum err policy_diff(const struct policy_doc *from, const struct policy_doc *to, char **text) MUST;
 
 /* Walks, for auth to store and load a document. */
 struct policy_identity_view { /* device NAME {…}, user NAME {…}, service NAME {…} */
-	const char *kind, *name, *group, *client_id, *token_file, *password_file; /* NULL: not said */
+	const char *kind, *name;
+	const char *group, *client_id, *token_file, *password_file; /* NULL: not said */
 	const char *const *roles;
 	u32 nroles;
 };
@@ -66,10 +70,11 @@ char *policy_denies_text(const struct policy_doc *doc);
 u32 policy_identity_count(const struct policy_doc *doc);
 void policy_identity_at(const struct policy_doc *doc, u32 i, struct policy_identity_view *out);
 
-/* A role name or identity name that we accept: 1..128 bytes, letters, digits, '.', '_', '-', ':', '@'. */
+/* A role name or identity name that we accept: 1..128 bytes, letters, digits, '.', '_', '-', ':',
+ * '@'. */
 bool policy_name_ok(struct slice name);
 
-/* ---- the compiled policy ------------------------------------------------------------------------ */
+/* ---- the compiled policy --------------------------------------------------------------- */
 
 struct policy; /* the flat block; immutable, shared by all threads */
 
@@ -77,10 +82,12 @@ struct policy; /* the flat block; immutable, shared by all threads */
  * caller frees *block.  E_SYNTAX never for a parsed document; E_NOMEM. */
 enum err policy_compile(const struct policy_doc *doc, const u32 *ids, u64 generation, u8 **block,
 			size_t *len) MUST;
-/* Check every offset and count of a block; the block must stay readable and unchanged as long as the
- * policy is used.  E_CORRUPT. */
+/* Check every offset and count of a block, which begins at a multiple of 8 and must stay readable
+ * and unchanged as long as the policy is used.  E_CORRUPT. */
 enum err policy_open(struct slice block, const struct policy **out) MUST;
 u64 policy_generation(const struct policy *p);
+/* Is there a role with this stable number? */
+bool policy_role_exists(const struct policy *p, u32 id);
 
 /* Limits that a role may set; 0 means: the default of defaults.md.  UINT32_MAX means none. */
 struct role_limits {
@@ -92,18 +99,27 @@ struct role_limits {
 	u32 subscriptions;
 	bool all_none; /* limit all none */
 };
-/* The most generous of all the roles in each field. */
+/* The most generous of those roles that say anything about a field; 0 in a field about which none
+ * does.  publish without burst: a burst of five seconds' worth. */
 void policy_limits(const struct policy *p, const u32 *roles, u32 nroles, struct role_limits *out);
 
-/* ---- evaluation --------------------------------------------------------------------------------- */
+/* ---- evaluation ------------------------------------------------------------------------ */
 
-/* Who acts: what placeholders stand for.  Views; empty means absent, and a rule that needs an absent or
- * unsafe value (wildcard, '/', control character) does not match. */
+struct subject_claim { /* ${claim.NAME}: a string claim of the token that logged in */
+	struct slice name, value;
+};
+
+/* Who acts: what placeholders stand for.  Views; empty means absent.  A value that is absent or
+ * unsafe (a wildcard, '/', a control character, not UTF-8; a '$' that would begin the topic) never
+ * makes an allow match; a deny treats it as any one level ('+'), so that what cannot be told is
+ * denied.  A role number that the policy does not know says nothing. */
 struct subject {
 	struct slice device; /* the identity's name: ${device} */
 	struct slice client_id, username, group, cert_cn, cert_san;
 	const u32 *roles;
 	u32 nroles;
+	const struct subject_claim *claims;
+	u32 nclaims;
 };
 
 /* How it acts: what conditions look at. */
@@ -115,15 +131,18 @@ struct circumstance {
 	struct slice listener;
 };
 
-enum verdict rights_publish(const struct policy *p, const struct subject *who, const struct topic *t,
-			    const struct circumstance *how);
+enum verdict rights_publish(const struct policy *p, const struct subject *who,
+			    const struct topic *t, const struct circumstance *how);
 /* May this concrete topic be delivered to who? */
-enum verdict rights_deliver(const struct policy *p, const struct subject *who, const struct topic *t,
-			    const struct circumstance *how);
-/* Grants a filter that lies inside the union of what is allowed (set inclusion).  *clear: no deny and no
- * condition can cut anything out of it, so deliveries under it need no check in this generation. */
-enum verdict rights_subscribe(const struct policy *p, const struct subject *who, const struct filter *f,
-			      const struct circumstance *how, bool *clear);
+enum verdict rights_deliver(const struct policy *p, const struct subject *who,
+			    const struct topic *t, const struct circumstance *how);
+/* Grants a filter that lies inside the union of what is allowed (exact set inclusion, f->share set
+ * aside) and not wholly inside the union of what is denied; what denies cut out of it is withheld
+ * by rights_deliver.  how->qos is the requested QoS (a condition on it may let a lower one pass:
+ * ask again); retain conditions are left to rights_deliver.  *clear: no deny and no condition can
+ * cut anything out of it, so deliveries under it need no check in this generation. */
+enum verdict rights_subscribe(const struct policy *p, const struct subject *who,
+			      const struct filter *f, const struct circumstance *how, bool *clear);
 
 /* Why: the deciding rule as text and, for a denial, the allow that comes nearest. */
 struct explanation {
@@ -133,8 +152,8 @@ struct explanation {
 	char nearest[1280]; /* the nearest allow, with placeholders as written */
 	char nearest_role[129];
 };
-void rights_explain(const struct policy *p, const struct subject *who, enum action a, struct slice raw,
-		    const struct circumstance *how, struct explanation *out);
+void rights_explain(const struct policy *p, const struct subject *who, enum action a,
+		    struct slice raw, const struct circumstance *how, struct explanation *out);
 
 /* Is every topic of b also a topic of a?  (Both without share.)  The brick of rights_subscribe. */
 bool filter_includes(const struct filter *a, const struct filter *b) MUST;
