@@ -8,6 +8,8 @@ import ssl
 import subprocess
 import time
 
+from mqtt import Client
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PICKET_BUILD", ROOT / "build"))
 
@@ -46,7 +48,7 @@ class Picket:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         self.state, self.run_dir = self.folder / "state", self.folder / "run"
-        self.port, self.plain_port = free_port(), free_port()
+        self.port, self.plain_port, self.open_port = free_port(), free_port(), free_port()
         self.conf = self.folder / "picket.conf"
         self.policy = self.folder / "first.policy"
         self.policy.write_text(policy)
@@ -55,6 +57,8 @@ class Picket:
         text += f'listener mqtts {{ bind = "127.0.0.1:{self.port}" tls = on authenticators = {{token, password}} {listener} }}\n'
         if plain:
             text += (f'listener plain {{ bind = "127.0.0.1:{self.plain_port}" tls = off authenticators = {{token, password}}'
+                     f' accept_risk = "tests on loopback" }}\n')
+            text += (f'listener open {{ bind = "127.0.0.1:{self.open_port}" tls = off anonymous_role = tester'
                      f' accept_risk = "tests on loopback" }}\n')
         text += f"limits {{\n connection_rate_source = 100000\n connection_burst_source = 100000\n connections_waiting_source = 100000\n failed_logins = 1000000\n{limits}\n}}\n{config}\n"
         self.conf.write_text(text)
@@ -134,11 +138,22 @@ class Picket:
     def tls(self):
         return ssl.create_default_context(cafile=str(self.ca))
 
-    def socket(self, tls=True, timeout=5):
-        """A connected socket to the TLS (verified) or the plain listener."""
-        s = socket.create_connection(("127.0.0.1", self.port if tls else self.plain_port), timeout)
+    def socket(self, to="tls", timeout=5):
+        """A connected socket to a listener: "tls" (verified), "plain" (with logins) or "open" (anonymous)."""
+        port = {"tls": self.port, "plain": self.plain_port, "open": self.open_port}[to]
+        s = socket.create_connection(("127.0.0.1", port), timeout)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self.tls().wrap_socket(s, server_hostname="localhost") if tls else s
+        return self.tls().wrap_socket(s, server_hostname="localhost") if to == "tls" else s
+
+    def client(self, to="tls", version=4):
+        return Client(self.socket(to), version)
+
+    def login(self, name, secret, to="tls", version=4, client_id=None, **kw):
+        """A client that is logged in as that identity; asserts that it was let in."""
+        c = self.client(to, version)
+        body = c.login(name if client_id is None else client_id, name, secret, **kw)
+        assert body[1] == 0, f"refused with {body.hex()}"
+        return c
 
     def children(self):
         """role -> pid of the processes that the supervisor started."""

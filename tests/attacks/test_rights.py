@@ -1,0 +1,137 @@
+"""Attacks on what an identity may do: at publish, subscribe, delivery, by will, retained message, share, and after revocation."""
+import time
+
+import pytest
+from mqtt import Closed, ack, publish
+
+POLICY = """
+role sensor { publish home/${device}/tele/#; subscribe home/${device}/cmd/# }
+role reader { subscribe home/#; deny subscribe home/secret/# }
+role writer { publish home/#; subscribe home/# }
+role tester { publish #; subscribe #; limit all none }
+deny * subscribe exact #
+"""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    from picket import Picket
+    with Picket(tmp_path_factory.mktemp("rights"), policy=POLICY) as p:
+        p.secret = {"esp1": p.add("esp1", "sensor"), "esp2": p.add("esp2", "sensor"), "reader": p.add("reader", "reader"),
+                    "writer": p.add("writer", "writer")}
+        yield p
+
+
+def enter(broker, name, **kw):
+    return broker.login(name, broker.secret[name], to="plain", **kw)
+
+
+def test_device_reads_only_its_own(broker):
+    c = enter(broker, "esp1")
+    assert c.subscribe("home/esp1/cmd/#", 1) == 1
+    for other in ("home/esp2/cmd/#", "home/+/cmd/#", "#", "home/#", "+/esp1/cmd/x", "home/esp1/tele/#", "$SYS/#", "$share/g/home/esp2/cmd/#"):
+        assert c.subscribe(other) == 0x80, other
+    c5 = enter(broker, "esp1", version=5)
+    assert c5.subscribe("home/esp2/cmd/#") == 0x87
+    assert c5.subscribe("home/a#") == 0x8F
+
+
+def test_publish_is_denied_and_told(broker):
+    w = enter(broker, "writer")
+    w.subscribe("home/#")
+    c = enter(broker, "esp1", version=5)
+    c.publish("home/esp2/tele/x", "no", qos=1, pid=1)
+    assert c.expect(4)[1][2] == 0x87
+    c.publish("home/esp1/tele/x", "yes", qos=1, pid=2)
+    assert w.message()[1] == b"yes"
+    for topic in ("$SYS/x", "$share/g/x", "$picket/credential"):
+        c.publish(topic, "no", qos=1, pid=3)
+        assert c.expect(4)[1][2] in (0x87, 0x90), topic
+    assert w.quiet()
+
+
+def test_deny_inside_a_granted_filter_holds_at_delivery(broker):
+    """GHSA-7qmq-8cc4-hxwg and kin: a deny is not bypassed by a wider subscription, a retained message or a share."""
+    w = enter(broker, "writer")
+    w.publish("home/secret/door", "retained", retain=True)
+    w.ping()
+    r = enter(broker, "reader")
+    assert r.subscribe("home/#") == 0
+    w.publish("home/secret/door", "live")
+    w.publish("home/open/door", "live")
+    assert r.message()[0] == "home/open/door"
+    assert r.quiet()
+    assert r.subscribe("$share/g/home/#", pid=2) == 0
+    w.publish("home/secret/door", "live")
+    assert r.quiet()
+    assert r.subscribe("home/secret/#", pid=3) == 0x80
+
+
+def test_will_is_judged(broker):
+    """BIP-WILL, MOSQ-2023-WILLCTRL: a will outside the rights never appears."""
+    w = enter(broker, "writer")
+    w.subscribe("home/#")
+    evil = enter(broker, "esp1", will=("home/esp2/tele/x", b"boo", 0, False))
+    evil.close()
+    good = enter(broker, "esp2", will=("home/esp2/tele/x", b"gone", 0, False))
+    good.close()
+    assert w.message()[1] == b"gone"
+    assert w.quiet()
+
+
+def test_exact_deny_of_everything(broker):
+    secret = broker.add("all", "tester")
+    c = broker.login("all", secret, to="plain")
+    assert c.subscribe("#") == 0x80
+    assert c.subscribe("home/#") == 0
+
+
+def test_revocation_is_immediate_and_complete(broker):
+    """Live connection, subscription, session, will and retained message of a revoked device (I11)."""
+    secret = broker.add("thief", "sensor")
+    w = enter(broker, "writer")
+    w.subscribe("home/#")
+    c = broker.login("thief", secret, to="plain", version=5, clean=False, props=b"\x11\0\0\x0e\x10",
+                     will=("home/thief/tele/will", b"will", 0, False))
+    c.publish("home/thief/tele/r", "kept", retain=True)
+    assert w.message()[1] == b"kept"
+    broker.cli("device", "revoke", "thief", "--reason", "stolen", "--yes")
+    seen = c.closed(2)
+    assert seen and seen[-1][0] == 0xE0 and seen[-1][1][0] == 0x98
+    assert w.quiet(), "the will of a revoked device"
+    again = broker.client("plain")
+    assert again.login("thief", "thief", secret)[1] == 5
+    late = enter(broker, "reader")
+    late.subscribe("home/thief/#")
+    assert late.quiet(), "a retained message whose author may no longer publish"
+
+
+def test_losing_a_role_holds_when_the_command_returns(broker):
+    secret = broker.add("worker", "writer")
+    c = broker.login("worker", secret, to="plain")
+    c.subscribe("home/#")
+    w = enter(broker, "writer")
+    w.publish("home/x", "1")
+    assert c.message()[1] == b"1"
+    broker.cli("device", "role", "worker", "sensor", "--yes")
+    w.publish("home/x", "2")
+    w.ping()
+    assert c.quiet(), "a subscription outlived the right to it"
+
+
+def test_policy_change_releases_a_qos2_message_under_new_rights(broker):
+    """MOSQ-2021-QOS2ACL: rights are judged when the message takes effect."""
+    secret = broker.add("q2", "writer")
+    c = broker.login("q2", secret, to="plain", version=5)
+    c.publish("home/q2", "late", qos=2, pid=7)
+    assert c.expect(5)[1][:2] == b"\0\7"
+    w = enter(broker, "writer")
+    w.subscribe("home/q2")
+    broker.cli("device", "role", "q2", "sensor", "--yes")
+    try:
+        c.send(ack(0x62, 7))
+        c.read(1)
+    except (Closed, OSError):
+        pass
+    # Either the message took effect at PUBLISH (before the change) or never: not after it.
+    assert w.quiet()
