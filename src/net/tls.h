@@ -8,9 +8,19 @@
 
 #include "net/net.h"
 
+/* What is asked for; the numbers of ipc/messages.h (enum sign_alg, sign_shape), which net may not see. */
+enum tls_sign_alg {
+	TLS_ECDSA_SHA256 = 1,
+	TLS_ECDSA_SHA384,
+	TLS_RSA_PSS_SHA256,
+	TLS_RSA_PSS_SHA384,
+	TLS_RSA_PKCS1_SHA256,
+};
+enum tls_sign_shape { TLS_SHAPE_13 = 1, TLS_SHAPE_12 };
+
 /* Ask for a signature: bytes are exactly what is to be signed (RFC 8446 4.4.3, RFC 5246 7.4.3), borrowed; the
- * answer comes through tls_sign_done with the same id on the thread of the loop that asked.  alg and shape are
- * the numbers of ipc/messages.h. */
+ * answer comes through tls_sign_done with the same id on the thread of the loop that asked (at once is allowed).
+ * Ids are unique in the process.  alg and shape are the enums above. */
 typedef void tls_sign_fn(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape, struct slice bytes);
 
 struct net_tls_options {
@@ -34,9 +44,6 @@ void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*h
 /* The answer to a sign request; an empty signature fails that handshake.  An id whose handshake is gone is
  * ignored. */
 void tls_sign_done(struct loop *l, u64 id, struct slice signature);
-/* conn.c has this: the signature that c waits for (TLS_WANT_SIGN) is there, call tls_handshake again in this turn
- * or the next.  Called from tls_sign_done, on the loop's thread, also from inside the sign callback. */
-void conn_tls_ready(struct conn *c);
 
 /* ---- between conn.c and tls.c ------------------------------------------------------------------ */
 struct tls_conn; /* one SSL object */
