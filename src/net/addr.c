@@ -1,0 +1,14 @@
+/* addr: addresses as 16 bytes, IPv4 mapped into IPv6, and as text. */
+#include <arpa/inet.h>
+
+#include "net/net.h"
+
+void addr_format(const u8 addr[16], char *out, size_t cap)
+{
+	static const u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool v4 = memcmp(addr, mapped, sizeof(mapped)) == 0;
+
+	ASSERT(cap >= INET6_ADDRSTRLEN);
+	if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? addr + 12 : addr, out, (socklen_t)cap) == NULL)
+		UNREACHABLE("an address of 16 bytes fits 46 characters");
+}
