@@ -87,6 +87,7 @@ struct core_event {
 	enum action action;     /* of EV_DENIED */
 	u32 bytes, receivers, qos;
 	const char *text;       /* ours: "tls TLSv1.3", "session kept" … may be NULL */
+	void *conn;             /* the connection that it is about; NULL: none (a will, a session alone) */
 };
 
 struct core_env {
