@@ -107,8 +107,9 @@ static void add_filter(struct builder *b, struct brule *r, struct slice filter)
 		}
 	}
 	r->prefix = add_text(b, slice_of(filter.p, r->prefix.n));
-	if (r->flags & RULE_HASH && slice_eq(filter, SLICE_LIT("+/#")))
-		r->nlevel = 0; /* a topic has a first level: the same as '#' */
+	/* Two filters that have another spelling, since no topic is empty: "#" and "/#". */
+	if (slice_eq(filter, SLICE_LIT("+/#")) || slice_eq(filter, SLICE_LIT("/+/#")))
+		r->nlevel--;
 }
 
 /* ---- rules ----------------------------------------------------------------------------- */

@@ -135,12 +135,12 @@ bool rule_matches(const struct policy *p, const struct brule *r, const struct su
 
 /* ---- filters --------------------------------------------------------------------------- */
 
-static depths depths_of(u32 nlevel, bool hash)
+/* "a/#" has a itself, but "#" and "/#" have no empty topic, since there is none. */
+static depths depths_of(u32 nlevel, bool hash, bool first_empty)
 {
-	if (!hash)
-		return (depths)1 << nlevel;
-	return ~(((depths)1 << MAX(nlevel, 1u)) -
-		 1); /* "a/#" has a itself; "#" has no empty topic */
+	u32 least = nlevel == 1 && first_empty ? 2 : MAX(nlevel, 1u);
+
+	return hash ? ~(((depths)1 << least) - 1) : (depths)1 << nlevel;
 }
 
 /* The levels without a last '#'. */
@@ -156,12 +156,13 @@ static bool filter_plus(const struct filter *f, u32 i)
 
 depths filter_depths(const struct filter *f)
 {
-	return depths_of(filter_names(f), f->hash);
+	return depths_of(filter_names(f), f->hash, f->s.p[0] == '/');
 }
 
 static depths rule_depths(const struct brule *r)
 {
-	return depths_of(r->nlevel, r->flags & RULE_HASH);
+	return depths_of(r->nlevel, r->flags & RULE_HASH,
+			 r->prefix_levels != 0 && r->prefix.n == 0);
 }
 
 depths rule_covers(const struct policy *p, const struct brule *r, const struct subject *who,
@@ -207,8 +208,10 @@ bool rule_is(const struct policy *p, const struct brule *r, const struct subject
 {
 	u32 names = filter_names(f);
 
-	if (f->hash && names == 1 && filter_plus(f, 0))
-		names = 0;
+	/* As compile does: "+/#" means "#", "/+/#" means "/#". */
+	if (f->hash && names != 0 && filter_plus(f, names - 1) &&
+	    (names == 1 || (names == 2 && f->s.p[0] == '/')))
+		names--;
 	if (r->nlevel != names || ((r->flags & RULE_HASH) != 0) != f->hash)
 		return false;
 	for (u32 i = 0; i < names; i++) {

@@ -23,7 +23,7 @@ depths rule_covers(const struct policy *p, const struct brule *r, const struct s
 		   const struct filter *f);
 bool rule_overlaps(const struct policy *p, const struct brule *r, const struct subject *who,
 		   const struct filter *f);
-/* Is f this very filter?  '+/#' counts as '#', which means the same. */
+/* Is f this very filter?  Another spelling of it is it too: '+/#' means '#', '/+/#' means '/#'. */
 bool rule_is(const struct policy *p, const struct brule *r, const struct subject *who,
 	     const struct filter *f);
 
