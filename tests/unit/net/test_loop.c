@@ -281,6 +281,8 @@ static void test_descriptors_out(void **state)
 	int here = echo_connect(&a), fd[8], gone[64], n = 0;
 	u8 byte;
 
+	echo_frame(here, "accepted", 8);
+	expect_frame(here, "accepted", 8);
 	for (int i = 0; i < 8; i++)
 		fd[i] = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
