@@ -1,0 +1,85 @@
+/* check: rules between options: what is unsafe needs a reason and a network list, what contradicts
+ * itself stops the start. */
+#include <stdio.h>
+
+#include "conf/internal.h"
+
+void conf_limits_lift(struct conf_limits *l)
+{
+	/* Where the protocol itself ends, its end; deadlines stay: they cost a well-behaved client
+	 * nothing. */
+	enum { KIND_MS, KIND_SIZE, KIND_COUNT };
+#define X(name, type, dev, svc, min, max, doc)                                                     \
+	if (KIND_##type != KIND_MS)                                                                \
+		l->name = (max) >= 1000000 && (max) != MIB(256) ? CONF_NO_LIMIT : (u64)(max);
+	LIMIT_TABLE(X)
+#undef X
+}
+
+static bool listener_bad(struct parse *p, const struct conf_listener *l, u32 line, const char *what,
+			 const char *hint)
+{
+	conf_bad(p, line, hint, "listener %s %s", l->name, what);
+	return false;
+}
+
+static bool check_risk(struct parse *p, const struct conf_listener *l, u32 line)
+{
+	bool anonymous = l->anonymous_role[0] != '\0';
+	bool risky = !l->tls || anonymous || l->limits_none;
+
+	if (risky && l->accept_risk[0] == '\0')
+		return listener_bad(p, l, line,
+				    !l->tls	? "is plaintext without accept_risk"
+				    : anonymous ? "lets anonymous clients in without accept_risk"
+						: "lifts all limits without accept_risk",
+				    "add accept_risk = \"the reason\", or take the option away");
+	if (l->limits_none && !l->loopback)
+		return listener_bad(p, l, line, "lifts all limits off loopback",
+				    "bind it to 127.0.0.1 or [::1], or set single limits");
+	if ((!l->tls || anonymous) && !l->loopback && l->nets == 0)
+		return listener_bad(
+			p, l, line,
+			!l->tls ? "is plaintext off loopback without networks"
+				: "lets anonymous clients in off loopback without networks",
+			"add networks = {\"192.168.1.0/24\"}: who may connect");
+	return true;
+}
+
+static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
+{
+	if ((l->certificate[0] == '\0') != (l->key[0] == '\0'))
+		return listener_bad(p, l, line, "has a certificate or a key, but not both",
+				    "give certificate and key, or neither to use picket's own CA");
+	if (l->certificate[0] != '\0' && !l->tls)
+		return listener_bad(p, l, line, "has a certificate, but tls is off",
+				    "say tls = on");
+	if (!l->tls)
+		l->allow_certificate = false; /* only TLS can present one */
+	if (!l->allow_certificate && !l->allow_token && !l->allow_password &&
+	    l->anonymous_role[0] == '\0')
+		return listener_bad(p, l, line, "lets nobody in",
+				    "name token or password in authenticators");
+	if (l->limits_none)
+		conf_limits_lift(&l->limits);
+	return check_risk(p, l, line);
+}
+
+bool conf_check(struct parse *p, struct conf *c)
+{
+	for (u32 i = 0; i < c->listeners; i++) {
+		struct conf_listener *l = &c->listener[i];
+		if (!check_listener(p, l, p->name_lines[i]))
+			return false;
+		for (u32 j = 0; j < i; j++) {
+			if (strcmp(c->listener[j].address, l->address) != 0 ||
+			    c->listener[j].port != l->port)
+				continue;
+			conf_bad(p, p->name_lines[i], "give each listener a port of its own",
+				 "listeners %s and %s share %s", c->listener[j].name, l->name,
+				 l->bind);
+			return false;
+		}
+	}
+	return true;
+}
