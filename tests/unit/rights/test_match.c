@@ -266,7 +266,7 @@ static void unions_are_exact(void **state)
 	for (u32 step = 0; step < 200000; step++) {
 		u32 f = (u32)(next(&seed) % nfilters), n = 1 + (u32)(next(&seed) % 4);
 		struct bits allow = {0}, deny = {0};
-		u32 roles[4], denies = 0;
+		u32 roles[4];
 		struct subject who = subject_of("d", roles, n);
 		bool clear, want, cut;
 
@@ -274,7 +274,6 @@ static void unions_are_exact(void **state)
 			u32 pick = near(&seed, filters[f]);
 			bool denying = next(&seed) % 4 == 0;
 
-			denies += denying;
 			roles[i] = denying ? DENIES + pick : pick + 1;
 			unite(denying ? &deny : &allow, &sets[pick]);
 		}
