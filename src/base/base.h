@@ -17,16 +17,16 @@ typedef uint64_t u64;
 typedef int32_t i32;
 typedef int64_t i64;
 
-#define MUST __attribute__((warn_unused_result))
-#define NORETURN __attribute__((noreturn))
-#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define UNUSED __attribute__((unused))
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
-#define LIKELY(e) __builtin_expect(!!(e), 1)
-#define UNLIKELY(e) __builtin_expect(!!(e), 0)
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MUST			      __attribute__((warn_unused_result))
+#define NORETURN		      __attribute__((noreturn))
+#define PRINTF(fmt, args)	      __attribute__((format(printf, fmt, args)))
+#define UNUSED			      __attribute__((unused))
+#define ARRAY_LEN(a)		      (sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+#define LIKELY(e)		      __builtin_expect(!!(e), 1)
+#define UNLIKELY(e)		      __builtin_expect(!!(e), 0)
+#define MIN(a, b)		      ((a) < (b) ? (a) : (b))
+#define MAX(a, b)		      ((a) > (b) ? (a) : (b))
 
 /* Print file, line and expression to fd 2 and abort this process; the supervisor restarts it. */
 NORETURN void die_at(const char *file, int line, const char *what);
@@ -52,7 +52,7 @@ struct slice {
 };
 
 #define SLICE_LIT(lit) ((struct slice){(const u8 *)("" lit), sizeof(lit) - 1})
-#define SLICE_NONE ((struct slice){NULL, 0})
+#define SLICE_NONE     ((struct slice){NULL, 0})
 
 static inline struct slice slice_of(const void *p, size_t n)
 {

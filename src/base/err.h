@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-#define ERR_TABLE(X) /* name, MQTT 5 reason code, closed-vocabulary word for logs, text */              \
+#define ERR_TABLE(X) /* name, MQTT 5 reason code, closed-vocabulary word for logs, text */         \
 	X(OK, 0x00, "ok", "ok")                                                                    \
 	X(MORE, 0x80, "incomplete", "more bytes are needed")                                       \
 	X(SHORT, 0x81, "malformed", "a field is cut short")                                        \
@@ -22,7 +22,7 @@
 	X(BANNED, 0x8a, "banned", "banned")                                                        \
 	X(SHUTDOWN, 0x8b, "shutdown", "the server is shutting down")                               \
 	X(AUTH_METHOD, 0x8c, "auth_method", "authentication method not supported")                 \
-	X(KEEPALIVE, 0x8d, "keepalive_timeout", "nothing heard for 1.5 times the keep alive")       \
+	X(KEEPALIVE, 0x8d, "keepalive_timeout", "nothing heard for 1.5 times the keep alive")      \
 	X(TAKEN_OVER, 0x8e, "taken_over", "the same client connected again")                       \
 	X(FILTER, 0x8f, "filter_invalid", "topic filter not valid")                                \
 	X(TOPIC, 0x90, "topic_invalid", "topic name not valid")                                    \

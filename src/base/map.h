@@ -1,6 +1,6 @@
-/* map: byte strings to pointers.  Open addressing with a keyed hash (SipHash-1-3), so that keys chosen
- * by a client cannot make it slow.  Not thread-safe.  The map copies neither keys nor values: the key
- * must live inside the value or as long as it. */
+/* map: byte strings to pointers.  Open addressing with a keyed hash (SipHash-1-3), so that keys
+ * chosen by a client cannot make it slow.  Not thread-safe.  The map copies neither keys nor
+ * values: the key must live inside the value or as long as it. */
 #ifndef PICKET_BASE_MAP_H
 #define PICKET_BASE_MAP_H
 

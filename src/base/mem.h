@@ -1,7 +1,7 @@
 /* mem: allocation that cannot fail at start-up, and memory that forgets.
  *
- * xmalloc and xcalloc abort when memory is out: start, reload and per-connection set-up only.  Where a
- * peer decides the size, use malloc and refuse. */
+ * xmalloc and xcalloc abort when memory is out: start, reload and per-connection set-up only. Where
+ * a peer decides the size, use malloc and refuse. */
 #ifndef PICKET_BASE_MEM_H
 #define PICKET_BASE_MEM_H
 
@@ -19,8 +19,8 @@ void mem_wipe(void *p, size_t n);
 /* Equal, in time that depends on n alone. */
 bool mem_eq_const(const void *a, const void *b, size_t n) MUST;
 
-/* A secret of at most 512 bytes: kept out of core dumps where the system can, wiped on clear.  There is
- * no way to print one. */
+/* A secret of at most 512 bytes: kept out of core dumps where the system can, wiped on clear. There
+ * is no way to print one. */
 struct secret {
 	size_t n;
 	u8 b[512];

@@ -1,5 +1,5 @@
-/* num: arithmetic that can overflow, spelled so that the failure must be looked at; and numbers read
- * from text. */
+/* num: arithmetic that can overflow, spelled so that the failure must be looked at; and numbers
+ * read from text. */
 #ifndef PICKET_BASE_NUM_H
 #define PICKET_BASE_NUM_H
 

@@ -1,5 +1,5 @@
-/* pool: objects of one size, in slabs; freed objects are reused, slabs stay.  With PICKET_ASAN every object
- * is a malloc of its own so that the sanitizer sees it.  One owner thread. */
+/* pool: objects of one size, in slabs; freed objects are reused, slabs stay.  With PICKET_ASAN
+ * every object is a malloc of its own so that the sanitizer sees it.  One owner thread. */
 #ifndef PICKET_BASE_POOL_H
 #define PICKET_BASE_POOL_H
 

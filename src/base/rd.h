@@ -1,6 +1,7 @@
 /* rd: read untrusted bytes.  A reader carries its own end and a sticky error; reading past the end
  * yields zero and the reader stays failed, so a parser is straight-line code with one test at the
- * end.  Every function is defined for every input.  No pointer arithmetic on peer data elsewhere. */
+ * end.  Every function is defined for every input.  No pointer arithmetic on peer data elsewhere.
+ */
 #ifndef PICKET_BASE_RD_H
 #define PICKET_BASE_RD_H
 

@@ -1,6 +1,6 @@
-/* wheel: a hierarchical timer wheel.  Time is passed in (milliseconds, any origin, never backwards);
- * starting, stopping and restarting cost O(1).  Intrusive: a timer lives in what it belongs to and costs
- * no allocation.  One owner thread. */
+/* wheel: a hierarchical timer wheel.  Time is passed in (milliseconds, any origin, never
+ * backwards); starting, stopping and restarting cost O(1).  Intrusive: a timer lives in what it
+ * belongs to and costs no allocation.  One owner thread. */
 #ifndef PICKET_BASE_WHEEL_H
 #define PICKET_BASE_WHEEL_H
 
@@ -29,7 +29,8 @@ static inline bool timer_running(const struct timer *t)
 }
 /* Fire all that is due at now_ms, each at its own time or later, in order of slots. */
 void wheel_advance(struct wheel *w, u64 now_ms);
-/* When wheel_advance has to be called next; UINT64_MAX when nothing runs.  May be early, never late. */
+/* When wheel_advance has to be called next; UINT64_MAX when nothing runs.  May be early, never
+ * late. */
 u64 wheel_next(const struct wheel *w);
 
 #endif

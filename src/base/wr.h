@@ -6,7 +6,7 @@
 #include "base/err.h"
 
 struct wr {
-	u8 *p;      /* NULL: count only */
+	u8 *p;	    /* NULL: count only */
 	size_t cap; /* bytes at p */
 	size_t n;   /* bytes written or counted */
 	enum err err;

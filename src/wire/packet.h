@@ -1,9 +1,9 @@
 /* packet: MQTT 3.1, 3.1.1 and 5.0 control packets, decoded and encoded.
  *
- * No I/O, no allocation, no broker types.  Decoding is one pass over a complete packet; what comes out
- * views the packet's bytes.  Strict: any byte string is one valid packet or an error (I05-I08); what is left over
- * in a packet is an error.  Both directions are here, so that the same codec serves the broker, the
- * picket command's client and the tests. */
+ * No I/O, no allocation, no broker types.  Decoding is one pass over a complete packet; what comes
+ * out views the packet's bytes.  Strict: any byte string is one valid packet or an error (I05-I08);
+ * what is left over in a packet is an error.  Both directions are here, so that the same codec
+ * serves the broker, the picket command's client and the tests. */
 #ifndef PICKET_WIRE_PACKET_H
 #define PICKET_WIRE_PACKET_H
 
@@ -37,17 +37,17 @@ enum { VBI_MAX = 268435455 }; /* the largest Variable Byte Integer, and so the l
 /* ---- the fixed header -------------------------------------------------------------------- */
 
 struct frame {
-	u8 type; /* enum pkt_type; 0 is refused */
-	u8 flags; /* the low four bits, checked against the type */
+	u8 type;       /* enum pkt_type; 0 is refused */
+	u8 flags;      /* the low four bits, checked against the type */
 	u8 header_len; /* 2..5 */
 	u32 body_len;
 	/* the whole packet is header_len + body_len bytes */
 };
 
-/* Look at the first bytes of a stream.  E_OK: the header is complete and valid for its type and the packet
- * is at most max_packet bytes in all (the body may not have arrived); E_MORE: wait; E_MALFORM: type 0,
- * wrong flags, a remaining length of five bytes or not minimal (version MQTT_5 or not yet known);
- * E_TOO_LARGE.  v is MQTT_NONE before CONNECT. */
+/* Look at the first bytes of a stream.  E_OK: the header is complete and valid for its type and the
+ * packet is at most max_packet bytes in all (the body may not have arrived); E_MORE: wait;
+ * E_MALFORM: type 0, wrong flags, a remaining length of five bytes or not minimal (version MQTT_5
+ * or not yet known); E_TOO_LARGE.  v is MQTT_NONE before CONNECT. */
 enum err frame_peek(struct slice in, enum mqtt_version v, u32 max_packet, struct frame *out) MUST;
 
 /* ---- properties (MQTT 5.0 section 2.2.2) --------------------------------------------------- */
@@ -81,20 +81,21 @@ enum err frame_peek(struct slice in, enum mqtt_version v, u32 max_packet, struct
 	X(subscription_id_available, 0x29, U8)                                                     \
 	X(shared_available, 0x2a, U8)
 
-#define PROP_TYPE_U8 u8
+#define PROP_TYPE_U8  u8
 #define PROP_TYPE_U16 u16
 #define PROP_TYPE_U32 u32
 #define PROP_TYPE_VAR u32
 #define PROP_TYPE_STR struct slice
 #define PROP_TYPE_BIN struct slice
-/* has: bit id is set when the property was there (ids are below 64).  A field is valid only where has says so:
- * the decoders of PUBLISH and of the acknowledgements leave the others as they were, all others zero them. */
+/* has: bit id is set when the property was there (ids are below 64).  A field is valid only where
+ * has says so: the decoders of PUBLISH and of the acknowledgements leave the others as they were,
+ * all others zero them. */
 struct props {
 	u64 has;
 #define X(name, id, kind) PROP_TYPE_##kind name;
 	PROP_TABLE(X)
 #undef X
-	u16 user_count;    /* User Properties (0x26), in order, inside raw */
+	u16 user_count; /* User Properties (0x26), in order, inside raw */
 	u32 user_bytes;
 	struct slice raw; /* the property block as it came; views the packet */
 };
@@ -102,7 +103,8 @@ struct props {
 
 /* Walk the user properties of a decoded block: start with *pos = 0; false at the end. */
 bool props_user_next(const struct props *p, size_t *pos, struct slice *name, struct slice *value);
-/* The same for Subscription Identifiers: a server may send several in a PUBLISH; the field has the first. */
+/* The same for Subscription Identifiers: a server may send several in a PUBLISH; the field has the
+ * first. */
 bool props_subscription_next(const struct props *p, size_t *pos, u32 *id);
 
 /* ---- decoded packets ------------------------------------------------------------------------ */
@@ -134,8 +136,8 @@ struct pkt_connack {
 struct pkt_publish {
 	bool dup, retain;
 	u8 qos;
-	u16 packet_id;      /* 0 with QoS 0 */
-	bool topic_absent;  /* v5: the topic is empty and an alias is there; topic is not valid */
+	u16 packet_id;	   /* 0 with QoS 0 */
+	bool topic_absent; /* v5: the topic is empty and an alias is there; topic is not valid */
 	struct topic topic;
 	struct slice payload;
 	struct props props;
@@ -147,7 +149,8 @@ struct pkt_ack { /* PUBACK, PUBREC, PUBREL, PUBCOMP */
 	struct props props;
 };
 
-/* One entry of SUBSCRIBE.  A bad filter is not a bad packet: err says so and SUBACK refuses the entry. */
+/* One entry of SUBSCRIBE.  A bad filter is not a bad packet: err says so and SUBACK refuses the
+ * entry. */
 struct sub_entry {
 	struct slice raw;
 	enum err err; /* of filter_parse; E_UTF8 makes the whole packet malformed instead */
@@ -182,12 +185,13 @@ struct pkt_disconnect { /* DISCONNECT, AUTH */
 	struct props props;
 };
 
-/* Decode a body (frame.body_len bytes).  E_OK, E_MALFORM, E_SHORT, E_PROTO, E_UTF8, E_VERSION (CONNECT),
- * E_CLIENT_ID (CONNECT 3.x: empty with clean session 0, or empty at all in 3.1; client id or user name over
- * 256 bytes), E_TOPIC, E_ALIAS (alias 0; what is above the limit of a connection is the core's), E_TOO_LARGE
- * (more than 65,535 entries or user properties).  After an error nothing in *out is valid, except that CONNECT
- * on E_VERSION or E_CLIENT_ID fills out->version: on E_VERSION it is MQTT_NONE for an unknown protocol name
- * (answer nothing) and MQTT_311 for an unknown level (answer CONNACK 20 02 00 01). */
+/* Decode a body (frame.body_len bytes).  E_OK, E_MALFORM, E_SHORT, E_PROTO, E_UTF8, E_VERSION
+ * (CONNECT), E_CLIENT_ID (CONNECT 3.x: empty with clean session 0, or empty at all in 3.1; client
+ * id or user name over 256 bytes), E_TOPIC, E_ALIAS (alias 0; what is above the limit of a
+ * connection is the core's), E_TOO_LARGE (more than 65,535 entries or user properties).  After an
+ * error nothing in *out is valid, except that CONNECT on E_VERSION or E_CLIENT_ID fills
+ * out->version: on E_VERSION it is MQTT_NONE for an unknown protocol name (answer nothing) and
+ * MQTT_311 for an unknown level (answer CONNACK 20 02 00 01). */
 enum err pkt_connect_decode(const struct frame *f, struct slice body, struct pkt_connect *out) MUST;
 enum err pkt_connack_decode(const struct frame *f, enum mqtt_version v, struct slice body,
 			    struct pkt_connack *out) MUST;
@@ -212,18 +216,21 @@ bool sub_next(struct pkt_subscribe *p, struct sub_entry *out);
 bool unsub_next(struct pkt_unsubscribe *p, struct sub_entry *out);
 
 /* ---- encoding --------------------------------------------------------------------------------
- * Each writes a whole packet with its fixed header; w->err is E_TOO_LARGE when it does not fit and then
- * nothing was written.  Properties are written only for MQTT_5, those in props->has plus the user
- * properties of props->raw. */
+ * Each writes a whole packet with its fixed header; w->err is E_TOO_LARGE when it does not fit and
+ * then nothing was written.  Properties are written only for MQTT_5, those in props->has plus the
+ * user properties of props->raw. */
 void pkt_connect_encode(struct wr *w, const struct pkt_connect *p);
 void pkt_connack_encode(struct wr *w, enum mqtt_version v, const struct pkt_connack *p);
 void pkt_publish_encode(struct wr *w, enum mqtt_version v, const struct pkt_publish *p);
-/* type: PKT_PUBACK..PKT_PUBCOMP.  The shortest form when reason is 0 and there are no properties. */
-void pkt_ack_encode(struct wr *w, enum mqtt_version v, enum pkt_type type, u16 packet_id, u8 reason);
+/* type: PKT_PUBACK..PKT_PUBCOMP.  The shortest form when reason is 0 and there are no properties.
+ */
+void pkt_ack_encode(struct wr *w, enum mqtt_version v, enum pkt_type type, u16 packet_id,
+		    u8 reason);
 void pkt_subscribe_encode(struct wr *w, enum mqtt_version v, u16 packet_id, u32 subscription_id,
-			  const struct sub_entry *entries, u16 count); /* uses raw and the options */
-void pkt_unsubscribe_encode(struct wr *w, enum mqtt_version v, u16 packet_id, const struct slice *raw,
-			    u16 count);
+			  const struct sub_entry *entries,
+			  u16 count); /* uses raw and the options */
+void pkt_unsubscribe_encode(struct wr *w, enum mqtt_version v, u16 packet_id,
+			    const struct slice *raw, u16 count);
 /* type: PKT_SUBACK or PKT_UNSUBACK */
 void pkt_suback_encode(struct wr *w, enum mqtt_version v, enum pkt_type type, u16 packet_id,
 		       struct slice codes);
@@ -231,8 +238,8 @@ void pkt_ping_encode(struct wr *w, enum pkt_type type);
 void pkt_disconnect_encode(struct wr *w, enum mqtt_version v, enum pkt_type type,
 			   const struct pkt_disconnect *p); /* DISCONNECT or AUTH */
 
-/* Pieces of a PUBLISH for fan-out: the fixed header of a body of body_len bytes into out[5]; returns its
- * length. */
+/* Pieces of a PUBLISH for fan-out: the fixed header of a body of body_len bytes into out[5];
+ * returns its length. */
 size_t frame_header(u8 first, u32 body_len, u8 out[5]);
 /* Bytes that a variable byte integer takes; and its encoding (section 1.5.5). */
 size_t vbi_size(u32 v);

@@ -1,8 +1,8 @@
 /* topic: topic names and topic filters as types that cannot hold bad ones.
  *
- * A struct topic or struct filter exists only if its parser said E_OK; everything that routes takes these,
- * never raw bytes.  Levels are found once; nothing later scans for '/', recurses, or meets a wildcard in a
- * name.  MQTT 5.0 section 4.7, MQTT 3.1.1 section 4.7. */
+ * A struct topic or struct filter exists only if its parser said E_OK; everything that routes takes
+ * these, never raw bytes.  Levels are found once; nothing later scans for '/', recurses, or meets a
+ * wildcard in a name.  MQTT 5.0 section 4.7, MQTT 3.1.1 section 4.7. */
 #ifndef PICKET_WIRE_TOPIC_H
 #define PICKET_WIRE_TOPIC_H
 
@@ -13,8 +13,8 @@ enum {
 	LIM_TOPIC_LEVELS = 32,
 };
 
-/* level_off[i] is where level i begins; level i ends one before level_off[i + 1], which for the last level
- * is s.n + 1. */
+/* level_off[i] is where level i begins; level i ends one before level_off[i + 1], which for the
+ * last level is s.n + 1. */
 struct topic {
 	struct slice s;
 	u8 nlevel;
@@ -23,10 +23,10 @@ struct topic {
 };
 
 struct filter {
-	struct slice s; /* without the $share prefix */
+	struct slice s;	    /* without the $share prefix */
 	struct slice share; /* the share name; n == 0: not shared (MQTT 5.0 section 4.8.2) */
-	u8 nlevel;          /* a trailing '#' counts as a level */
-	bool hash;          /* the last level is '#' */
+	u8 nlevel;	    /* a trailing '#' counts as a level */
+	bool hash;	    /* the last level is '#' */
 	bool dollar;
 	u32 plus_mask; /* bit i: level i is '+' */
 	u16 level_off[LIM_TOPIC_LEVELS + 1];
@@ -51,8 +51,8 @@ enum err topic_parse(struct slice raw, struct topic *out) MUST;
  * E_FILTER: empty, '#' not last, a wildcard that is not a whole level, over the limits; E_UTF8. */
 enum err filter_parse(struct slice raw, struct filter *out) MUST;
 
-/* Does the name fall under the filter?  The wildcards in the first level do not match a name that begins
- * with '$' (MQTT-4.7.2-1).  O(levels). */
+/* Does the name fall under the filter?  The wildcards in the first level do not match a name that
+ * begins with '$' (MQTT-4.7.2-1).  O(levels). */
 bool filter_matches(const struct filter *f, const struct topic *t) MUST;
 
 #endif

@@ -164,7 +164,7 @@ static size_t filled_text(u64 *rnd, struct slice filter, u8 *b)
 {
 	for (size_t i = 0; i < filter.n; i++) {
 		bool wild = filter.p[i] == '+' || filter.p[i] == '#';
-		b[i] = wild ? (u8)"ab/"[test_rand(rnd) % 3] : filter.p[i];
+		b[i] = wild ? (u8) "ab/"[test_rand(rnd) % 3] : filter.p[i];
 	}
 	return filter.n;
 }
