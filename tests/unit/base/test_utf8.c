@@ -75,6 +75,20 @@ static void cut_and_overlong_sequences(void **state)
 	assert_int_equal(utf8_one(NULL, 0), 0);
 }
 
+/* Each code point in more bytes than it needs. */
+static void every_overlong_form(void **state)
+{
+	for (u32 c = 0; c < 0x10000; c++) {
+		const u8 four[] = {0xf0, (u8)(0x80 | c >> 12), (u8)(0x80 | (c >> 6 & 0x3f)),
+				   (u8)(0x80 | (c & 0x3f))};
+		const u8 three[] = {0xe0, four[2], four[3]};
+		const u8 two[] = {(u8)(0xc0 | c >> 6), four[3]};
+		assert_false(utf8_ok(slice_of(four, 4)));
+		assert_false(c < 0x800 && utf8_ok(slice_of(three, 3)));
+		assert_false(c < 0x80 && utf8_ok(slice_of(two, 2)));
+	}
+}
+
 /* The eight-byte step must see a bad byte in each of its places, and in the rest behind it. */
 static void one_bad_byte_anywhere(void **state)
 {
@@ -107,9 +121,8 @@ static void plain8_is_exact(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_code_point),
-		cmocka_unit_test(cut_and_overlong_sequences),
-		cmocka_unit_test(one_bad_byte_anywhere),
+		cmocka_unit_test(every_code_point),    cmocka_unit_test(cut_and_overlong_sequences),
+		cmocka_unit_test(every_overlong_form), cmocka_unit_test(one_bad_byte_anywhere),
 		cmocka_unit_test(plain8_is_exact),
 	};
 

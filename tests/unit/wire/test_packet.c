@@ -56,6 +56,15 @@ static void mqtt_31_may_repeat_with_dup(void **state)
 	assert_int_equal(frame_peek(SLICE_LIT("\xc8\x00"), MQTT_31, 100, &f), E_MALFORM);
 }
 
+static void pings_have_no_body(void **state)
+{
+	struct frame f;
+
+	assert_int_equal(frame_peek(SLICE_LIT("\xc0\x01"), MQTT_5, 100, &f), E_MALFORM);
+	assert_int_equal(frame_peek(SLICE_LIT("\xd0\x01"), MQTT_5, 100, &f), E_MALFORM);
+	assert_int_equal(frame_peek(SLICE_LIT("\xd0\x00"), MQTT_5, 100, &f), E_OK);
+}
+
 /* Every first byte, in every version: what table 2-2 says. */
 static void first_bytes(void **state)
 {
@@ -149,6 +158,30 @@ static void connack_is_checked(void **state)
 	assert_int_equal(DECODE(&a, MQTT_5, FROM_SERVER, "\x20\x03\x01\x87\x00"), E_PROTO);
 	assert_int_equal(DECODE(&a, MQTT_5, FROM_SERVER, "\x20\x02\x00\x00"), E_SHORT);
 	assert_int_equal(DECODE(&a, MQTT_311, FROM_SERVER, "\x20\x03\x00\x00\x00"), E_MALFORM);
+	/* Authentication Data without a method. */
+	assert_int_equal(DECODE(&a, MQTT_5, FROM_SERVER, "\x20\x07\x00\x00\x04\x16\x00\x01x"),
+			 E_PROTO);
+}
+
+/* Table 3-10: what a client may say when it leaves, and what a server may. */
+static void disconnect_reasons_by_side(void **state)
+{
+	static const u8 client[] = {0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x8c, 0x90,
+				    0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99};
+	static const u8 server[] = {0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8c, 0x8d,
+				    0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+				    0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2};
+
+	for (u32 i = 0; i < 256; i++) {
+		const u8 p[] = {0xe0, 1, (u8)i};
+		struct any a;
+		bool c = memchr(client, p[2], sizeof(client)) != NULL;
+		bool s = memchr(server, p[2], sizeof(server)) != NULL;
+		assert_int_equal(any_decode(&a, MQTT_5, FROM_CLIENT, slice_of(p, 3)),
+				 c ? E_OK : E_PROTO);
+		assert_int_equal(any_decode(&a, MQTT_5, FROM_SERVER, slice_of(p, 3)),
+				 s ? E_OK : E_PROTO);
+	}
 }
 
 static void disconnect_and_auth_know_their_side(void **state)
@@ -326,12 +359,14 @@ int main(void)
 		cmocka_unit_test(mqtt_31_connects),
 		cmocka_unit_test(name_and_level_belong_together),
 		cmocka_unit_test(mqtt_31_may_repeat_with_dup),
+		cmocka_unit_test(pings_have_no_body),
 		cmocka_unit_test(first_bytes),
 		cmocka_unit_test(names_have_a_limit),
 		cmocka_unit_test(a_will_needs_a_topic_name),
 		cmocka_unit_test(dup_needs_qos),
 		cmocka_unit_test(suback_codes_by_version),
 		cmocka_unit_test(connack_is_checked),
+		cmocka_unit_test(disconnect_reasons_by_side),
 		cmocka_unit_test(disconnect_and_auth_know_their_side),
 		cmocka_unit_test(no_auth_in_mqtt_3),
 		cmocka_unit_test(acks_of_mqtt_3_end_after_the_identifier),
