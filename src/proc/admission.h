@@ -1,0 +1,25 @@
+/* admission: may this connection come in, before anything is spent on it?  What all shards of the
+ * broker count together: connections, those that wait for their login, and each source's
+ * (guard/sources.h). Thread-safe; asked at accept, login and close only. */
+#ifndef PICKET_PROC_ADMISSION_H
+#define PICKET_PROC_ADMISSION_H
+
+#include "conf/conf.h"
+
+struct admission;
+
+struct admission *admission_new(void);
+void admission_free(struct admission **a);
+/* The limits from now on; most: connections in all. */
+void admission_configure(struct admission *a, const struct conf *c, u64 most);
+/* E_OK counts it; else the reason: E_DENIED (not in the listener's networks), E_BANNED, E_RATE,
+ * E_QUOTA. */
+enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms) MUST;
+void admission_login(struct admission *a, const u8 addr[16], u64 now_ms);
+/* True: the source is refused from now on. */
+bool admission_failed(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms);
+void admission_released(struct admission *a, const u8 addr[16], bool was_waiting);
+/* May a line about this source be logged?  *left_out: how many were not since. */
+bool admission_may_log(struct admission *a, const u8 addr[16], u64 now_ms, u32 *left_out);
+
+#endif

@@ -1,0 +1,156 @@
+/* broker_conf: the configuration as core, admission and the listeners understand it. */
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "proc/broker_i.h"
+
+static u32 cut(u64 v)
+{
+	return (u32)MIN(v, (u64)UINT32_MAX);
+}
+
+static u32 seconds(u64 ms)
+{
+	return ms == CONF_NO_LIMIT ? UINT32_MAX : cut(ms / 1000);
+}
+
+static struct core_limits limits_of(const struct conf_limits *l)
+{
+	return (struct core_limits){
+		.prelogin_bytes = cut(l->prelogin_bytes),
+		.max_packet = cut(l->max_packet_size),
+		.connect_ms = cut(l->connect_deadline),
+		.login_ms = cut(l->login_deadline),
+		.packet_ms = cut(l->packet_deadline),
+		.keep_alive_max_s = seconds(l->keep_alive_max),
+		.subscriptions = cut(l->subscriptions),
+		.filters_per_subscribe = cut(l->filters_per_subscribe),
+		.topic_aliases = cut(l->topic_aliases),
+		.receive_maximum = cut(l->receive_maximum),
+		.inflight = cut(l->inflight),
+		.queue_messages = cut(l->queue_messages),
+		.offline_messages = cut(l->offline_messages),
+		.queue_bytes = l->queue_bytes,
+		.offline_bytes = l->offline_bytes,
+		.output_buffer = l->output_buffer,
+		.output_stall_ms = cut(l->output_stall),
+		.publish_rate = cut(l->publish_rate),
+		.publish_burst = cut(l->publish_burst),
+		.publish_bytes = l->publish_bytes,
+		.retained_identity = cut(l->retained_identity),
+		.connections_identity = cut(l->connections_identity),
+		.session_expiry_max_s = seconds(l->session_expiry_max),
+		.user_properties = cut(l->user_properties),
+		.user_property_bytes = cut(l->user_property_bytes),
+		.refusal_grid_ms = cut(l->refusal_grid),
+	};
+}
+
+/* A service has its own column, unless the listener says something else than the configuration as a
+ * whole. */
+static struct core_limits service_limits_of(const struct conf *c, const struct conf_listener *l)
+{
+	struct conf_limits m = c->service_limits;
+
+#define X(name, type, dev, svc, min, max, doc)                                                     \
+	if (l->limits.name != c->limits.name)                                                      \
+		m.name = l->limits.name;
+	LIMIT_TABLE(X)
+#undef X
+	return limits_of(l->limits_none ? &l->limits : &m);
+}
+
+void listeners_describe(const struct conf *c, struct core_listener *out)
+{
+	for (u32 i = 0; i < c->listeners; i++) {
+		const struct conf_listener *l = &c->listener[i];
+		out[i] = (struct core_listener){.tls = l->tls,
+						.anonymous = l->anonymous_role[0] != '\0',
+						.device = limits_of(&l->limits),
+						.service = service_limits_of(c, l)};
+		_Static_assert(sizeof(out[i].name) == sizeof(l->name), "names are copied whole");
+		memcpy(out[i].name, l->name, sizeof(out[i].name));
+	}
+}
+
+/* Some descriptors are our own; the rest is for clients (defaults.md: 80 %). */
+static u64 connections_most(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return (u64)r.rlim_cur / 5 * 4;
+}
+
+static bool same_place(const struct conf_listener *a, const struct conf_listener *b)
+{
+	return strcmp(a->bind, b->bind) == 0 && a->tls == b->tls;
+}
+
+/* Sockets of listeners that are no more, or elsewhere now, are closed; new ones come as LISTENER.
+ */
+static void places_changed(struct broker *b, const struct conf *to)
+{
+	for (u32 i = 0; i < b->conf.listeners; i++) {
+		if (i < to->listeners && same_place(&b->conf.listener[i], &to->listener[i]))
+			continue;
+		shards_tell(b, SI_UNLISTEN, i, NULL);
+		if (b->tls[i] != NULL)
+			net_tls_unref(&b->tls[i]);
+		b->tls[i] = NULL;
+	}
+}
+
+static void conf_use(struct broker *b, const struct conf *c, bool reload)
+{
+	struct core_listener l[CONF_LISTENERS];
+
+	if (reload)
+		places_changed(b, c);
+	b->conf = *c;
+	b->have_conf = true;
+	listeners_describe(c, l);
+	if (b->hub != NULL)
+		hub_set_listeners(b->hub, l, c->listeners, reload);
+	admission_configure(b->admission, c, connections_most());
+}
+
+static void conf_answer(struct broker *b, u64 generation, enum err e, const char *what)
+{
+	struct m_config_done d = {.generation = generation, .err = (u32)e};
+
+	if (child_send(b->child, ROLE_SUP, IPC_CONFIG_DONE, 0, &d, slice_str(what), -1) != E_OK)
+		child_quit(b->child, 1);
+}
+
+static enum err conf_read(struct broker *b, const struct ipc_msg *m)
+{
+	const struct m_config *mc = m->body;
+	struct slice s;
+	enum err e;
+
+	if (mc->size != sizeof(struct conf) || ipc_memfd_map(m->fd, mc->size, &s) != E_OK)
+		return E_IPC;
+	/* A mapping begins at a page. */
+	const struct conf *c = (const struct conf *)(const void *)s.p;
+	e = conf_valid(c) ? E_OK : E_IPC;
+	if (e == E_OK)
+		conf_use(b, c, mc->reload != 0);
+	munmap((void *)(uintptr_t)s.p, s.n);
+	return e;
+}
+
+enum err conf_take(struct broker *b, struct ipc_msg *m)
+{
+	const struct m_config *mc = m->body;
+	enum err e = conf_read(b, m);
+
+	if (!mc->reload)
+		return e;
+	conf_answer(b, mc->generation, e, e == E_OK ? "" : "the new configuration does not check");
+	if (e == E_OK)
+		listeners_open(b);
+	return E_OK;
+}

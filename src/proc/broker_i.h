@@ -1,0 +1,182 @@
+/* broker_i: the broker process from the inside: what its main thread and its shards share and tell
+ * each other.
+ *
+ * Both sides speak through inboxes; what an item points to belongs to whoever takes it out. */
+#ifndef PICKET_PROC_BROKER_I_H
+#define PICKET_PROC_BROKER_I_H
+
+#include "conf/conf.h"
+#include "core/core.h"
+#include "ipc/child.h"
+#include "net/inbox.h"
+#include "net/net.h"
+#include "net/tls.h"
+#include "proc/admission.h"
+
+enum {
+	LIM_SHARDS = 64,
+	LIM_TLS_SLOTS = CONF_LISTENERS + 1, /* 0: the built-in certificate; 1 + listener: its own */
+	LIM_SIGN_BYTES = 1024,
+	LIM_LOGIN_TAIL = 4096,	     /* messages.def */
+	LIM_SIGN_AGE_MS = 60 * 1000, /* no handshake waits longer */
+	LIM_STOP_MS = 1500,	     /* for the last words of a shard */
+	SHARD_SHIFT = 56,	     /* an id's top bits are the shard (core.h) */
+};
+
+/* To a shard; n and p as said. */
+enum shard_item {
+	SI_CORE = 1, /* p: struct core_msg */
+	SI_ADOPT,    /* p: struct client, n: its struct conn */
+	SI_LOGIN,    /* p: struct login_done, n: login id */
+	SI_LOGIN_AGAIN,
+	SI_SIGNED,   /* p: struct blob (empty: refused), n: id */
+	SI_REJUDGE,  /* p: struct generation */
+	SI_IDENTITY, /* p: struct generation, n: identity id */
+	SI_LISTEN,   /* p: struct listen_order */
+	SI_UNLISTEN, /* n: listener */
+	SI_TLS,	     /* n: listener, p: struct net_tls, a reference */
+	SI_ASK,	     /* p: struct ask */
+	SI_STOP,
+};
+/* To the main thread. */
+enum main_item {
+	MI_LOGIN = 1,  /* p: struct blob (struct m_login, tail), n: id */
+	MI_SIGN,       /* p: struct sign_order, n: id */
+	MI_GENERATION, /* p: struct generation; one shard has confirmed */
+	MI_ASKED,      /* p: struct ask; one shard has answered */
+	MI_EVENT,      /* p: struct blob, the tail of EVENT; n: wall ms */
+};
+
+/* Bytes on their way between threads. */
+struct blob {
+	size_t n;
+	u8 b[];
+};
+struct blob *blob_new(size_t n);
+void blob_free(struct blob **b); /* wipes */
+
+struct login_done {
+	struct login_answer a; /* views bytes */
+	u32 roles[256];
+	u8 bytes[2048];
+};
+struct sign_order {
+	struct sign_order *next;
+	u64 id, at_ms;
+	struct m_sign m;
+	size_t n;
+	u8 bytes[LIM_SIGN_BYTES];
+};
+/* A change of rights on its way through all shards. */
+struct generation {
+	u64 generation;
+	_Atomic u32 waiting;
+	bool confirm;
+};
+struct listen_order {
+	int fd;
+	char name[32];
+	struct net_listen_options o; /* o.tls is a reference */
+};
+/* A question of admin to all shards. */
+struct ask {
+	enum ipc_type type;
+	u64 id;
+	u32 waiting; /* the main thread's */
+	enum err reason;
+	struct slice identity, client_id; /* view text */
+	u8 text[1024];
+	struct { /* one a shard, written by it alone until it is back */
+		struct client_row *rows;
+		u32 n, cap, kicked;
+		struct core_stats stats;
+		u64 handshakes, tls_failed;
+	} of[LIM_SHARDS];
+};
+
+struct broker;
+struct shard {
+	struct broker *b;
+	u32 index;
+	pthread_t thread;
+	bool running;
+	struct loop *loop;
+	struct core *core;
+	struct inbox inbox;
+	struct inbox_batch to_main, to_shard[LIM_SHARDS];
+	struct net_listener *listener[CONF_LISTENERS];
+	char listener_name[CONF_LISTENERS][32]; /* for the log */
+	u64 now_ms, stop_at_ms;
+	u64 handshakes, tls_failed;
+	bool stopping;
+	bool left_waiting; /* between closed() and released(): it had not logged in */
+};
+
+struct broker {
+	struct child *child;
+	struct hub *hub;
+	struct admission *admission;
+	struct conf conf;
+	bool have_conf, have_policy, have_tickets, started;
+	u32 nshards;
+	struct shard shard[LIM_SHARDS];
+	/* From the shards. */
+	struct inbox inbox;
+	int wake_fd;
+	_Atomic u32 watching;			   /* identities that admin watches */
+	int listen_fd[CONF_LISTENERS][LIM_SHARDS]; /* received and not yet opened; -1 */
+	struct blob *chain[LIM_TLS_SLOTS];
+	struct net_tls *tls[CONF_LISTENERS];
+	struct sign_order *signs; /* asked and not answered, newest first */
+};
+
+/* broker_shard.c */
+void shard_init(struct shard *s, struct broker *b, u32 index);
+void shard_start(struct shard *s);
+/* Main thread: tell one shard, tell all. */
+void shard_tell(struct shard *s, u32 kind, u64 n, void *p);
+void shards_tell(struct broker *b, u32 kind, u64 n, void *p);
+/* A shard: tell the main thread, at the end of the turn. */
+void shard_report(struct shard *s, u32 kind, u64 n, void *p);
+/* All threads end; then everything they owned is freed. */
+void shards_stop(struct broker *b);
+
+/* broker_event.c */
+void event_core(void *arg, const struct core_event *e);
+void event_not_admitted(struct shard *s, const u8 addr[16], u32 listener, enum err why);
+void event_tls_refused(struct shard *s, const u8 addr[16], u16 port, u32 listener, enum err why,
+		       const char *text);
+
+/* broker_login.c */
+void shard_login(void *arg, const struct login_request *r);
+void login_send(struct broker *b, u64 id, struct blob **login);
+enum err login_verdict(struct broker *b, const struct ipc_msg *m) MUST;
+
+/* broker_rights.c */
+enum err rights_policy(struct broker *b, struct ipc_msg *m) MUST;
+enum err rights_identity(struct broker *b, const struct ipc_msg *m) MUST;
+void rights_confirmed(struct broker *b, struct generation *g);
+
+/* broker_tls.c */
+void shard_sign(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape,
+		struct slice bytes);
+void sign_send(struct broker *b, struct sign_order *o);
+void sign_again(struct broker *b);
+enum err sign_answer(struct broker *b, const struct ipc_msg *m) MUST;
+enum err tls_chain(struct broker *b, struct ipc_msg *m) MUST;
+void tls_tickets(struct broker *b, const struct m_ticket_keys *k);
+/* Open what is ready to be opened. */
+void listeners_open(struct broker *b);
+void tls_free(struct broker *b);
+
+/* broker_conf.c */
+enum err conf_take(struct broker *b, struct ipc_msg *m) MUST;
+void listeners_describe(const struct conf *c, struct core_listener *out);
+
+/* broker_admin.c */
+enum err admin_ask(struct broker *b, const struct ipc_msg *m) MUST;
+enum err admin_watch(struct broker *b, const struct ipc_msg *m) MUST;
+void shard_answer(struct shard *s, struct ask *a);
+void admin_answered(struct broker *b, struct ask *a);
+
+#endif
