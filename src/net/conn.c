@@ -334,6 +334,16 @@ void *conn_user(const struct conn *c)
 	return c->user;
 }
 
+void conn_set_mark(struct conn *c, bool mark)
+{
+	c->flags = (u16)(mark ? c->flags | CF_MARK : c->flags & ~CF_MARK);
+}
+
+bool conn_mark(const struct conn *c)
+{
+	return c->flags & CF_MARK;
+}
+
 struct loop *conn_loop(const struct conn *c)
 {
 	return c->loop;

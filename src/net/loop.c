@@ -163,6 +163,8 @@ static void loop_turn(struct loop *l)
 	/* From here on a wake says that turn() has to look once more. */
 	atomic_exchange(&l->wake, WAKE_AWAKE);
 	l->now_ms = MAX(clock_mono_ms(), l->now_ms);
+	if (l->h.begin != NULL)
+		l->h.begin(l->arg, l->now_ms);
 	for (int i = 0; i < n; i++)
 		loop_event(l, &ev[i]);
 	wheel_advance(&l->wheel, l->now_ms);

@@ -44,6 +44,7 @@ enum conn_flag {
 		1 << 6,	  /* never resumed: reads little, so that a stranger makes us keep little */
 	CF_MORE = 1 << 7, /* has more output than one turn sends */
 	CF_INPUT = 1 << 8, /* inside input() */
+	CF_MARK = 1 << 9,  /* the user's */
 };
 
 struct conn {

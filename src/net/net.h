@@ -45,6 +45,8 @@ struct net_handler {
 	/* The turn is over, nothing is called any more before the loop sleeps: hand what has gathered for other
 	 * threads over here, once. */
 	void (*turned)(void *arg);
+	/* The turn begins, before any input(): the time. */
+	void (*begin)(void *arg, u64 now_ms);
 };
 
 struct loop *loop_new(const struct net_handler *h, void *arg);
@@ -74,6 +76,9 @@ void loop_listener_tls(struct net_listener *n, struct net_tls *tls);
 /* ---- connections ------------------------------------------------------------------------------ */
 void conn_set_user(struct conn *c, void *user);
 void *conn_user(const struct conn *c);
+/* One bit for the user; false at first. */
+void conn_set_mark(struct conn *c, bool mark);
+bool conn_mark(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 u32 conn_listener(const struct conn *c);
 const u8 *conn_addr(const struct conn *c); /* 16 bytes; IPv4 mapped */
@@ -101,5 +106,7 @@ void conn_attach(struct loop *l, struct conn *c);
 
 /* Text of an address: "203.0.113.9", "2001:db8::1"; out has at least 46 bytes. */
 void addr_format(const u8 addr[16], char *out, size_t cap);
+/* "203.0.113.9:51514", "[2001:db8::1]:51514"; out has at least 54 bytes. */
+void addr_port_format(const u8 addr[16], u16 port, char *out, size_t cap);
 
 #endif
