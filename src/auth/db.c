@@ -51,7 +51,8 @@ static enum err db_exec(struct db *d, const char *sql)
 	return rc == SQLITE_OK ? E_OK : db_fail(d, rc);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 /* One number from a pragma. */
 static enum err pragma_num(struct db *d, const char *sql, u64 *out)
 {
@@ -180,7 +181,8 @@ enum err db_open(const char *path, struct db **out, char *why, size_t cap)
 	d->magic = DB_MAGIC;
 	e = file_make(d, path);
 	if (e == E_OK) {
-		rc = sqlite3_open_v2(path, &d->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+		rc = sqlite3_open_v2(path, &d->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+				     NULL);
 		e = rc == SQLITE_OK ? db_settle(d) : db_fail(d, rc);
 	}
 	if (e == E_OK)
@@ -214,7 +216,8 @@ const char *db_why(const struct db *d)
 	return d->why;
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------------------
+ */
 sqlite3_stmt *db_use(struct db *d, enum sql s)
 {
 	OBJ_CHECK(d, DB_MAGIC);
@@ -291,7 +294,8 @@ struct slice col_bytes(sqlite3_stmt *st, int i)
 	return slice_of(p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(st, i));
 }
 
-/* ---- transactions ----------------------------------------------------------------------------- */
+/* ---- transactions -----------------------------------------------------------------------------
+ */
 enum err db_begin(struct db *d)
 {
 	enum err e;
@@ -329,7 +333,8 @@ void db_rollback(struct db *d)
 	d->open_tx = false;
 }
 
-/* ---- small values ----------------------------------------------------------------------------- */
+/* ---- small values -----------------------------------------------------------------------------
+ */
 enum err db_meta_num(struct db *d, const char *key, u64 *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_META_GET);

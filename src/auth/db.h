@@ -1,8 +1,8 @@
-/* db: SQLite, held at arm's length: opening, checking and upgrading the file; statements of sql.def with
- * bound parameters; transactions that are durable when they end.
+/* db: SQLite, held at arm's length: opening, checking and upgrading the file; statements of sql.def
+ * with bound parameters; transactions that are durable when they end.
  *
- * Knows no identities.  One thread.  After an error the transaction is gone and db_why says what was wrong, in
- * words of ours. */
+ * Knows no identities.  One thread.  After an error the transaction is gone and db_why says what
+ * was wrong, in words of ours. */
 #ifndef PICKET_AUTH_DB_H
 #define PICKET_AUTH_DB_H
 
@@ -17,8 +17,9 @@ enum sql { SQL_TABLE(X) SQL_N };
 
 struct db;
 
-/* Open or create path (0600), check it, bring it to today's schema.  E_CORRUPT: damaged or not ours;
- * E_VERSION: made by a later picket; E_IO.  On an error *out is NULL and why, when given, says it. */
+/* Open or create path (0600), check it, bring it to today's schema.  E_CORRUPT: damaged or not
+ * ours; E_VERSION: made by a later picket; E_IO.  On an error *out is NULL and why, when given,
+ * says it. */
 enum err db_open(const char *path, struct db **out, char *why, size_t cap) MUST;
 void db_close(struct db **d);
 const char *db_why(const struct db *d);
@@ -40,7 +41,7 @@ struct slice col_bytes(sqlite3_stmt *st, int i); /* views until the next step */
 
 enum err db_begin(struct db *d) MUST;
 enum err db_commit(struct db *d) MUST; /* durable on E_OK; rolled back on an error */
-void db_rollback(struct db *d);        /* harmless outside a transaction */
+void db_rollback(struct db *d);	       /* harmless outside a transaction */
 
 /* Small values by name.  E_NOT_FOUND. */
 enum err db_meta_num(struct db *d, const char *key, u64 *out) MUST;

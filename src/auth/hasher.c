@@ -55,7 +55,8 @@ void hash_job_free(struct hash_job **jp)
 	free(j);
 }
 
-/* ---- the threads ------------------------------------------------------------------------------ */
+/* ---- the threads ------------------------------------------------------------------------------
+ */
 static void job_run(struct hash_job *j)
 {
 	struct slice password = slice_of(j->password.b, j->password.n);
@@ -127,7 +128,8 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* ---- the owner's side ------------------------------------------------------------------------- */
+/* ---- the owner's side -------------------------------------------------------------------------
+ */
 struct hasher *hasher_new(u32 threads)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));
@@ -171,12 +173,10 @@ void hasher_free(struct hasher **hp)
 		pthread_join(h->thread[t], NULL);
 	while ((i = fairq_pop(&h->waiting)) != NULL) {
 		j = CONTAINER_OF(i, struct hash_job, item);
-		hash_job_free(&j);
+		j->err = E_BUSY;
+		job_finish(h, j);
 	}
-	while ((j = TAILQ_FIRST(&h->finished)) != NULL) {
-		TAILQ_REMOVE(&h->finished, j, finished);
-		hash_job_free(&j);
-	}
+	hasher_collect(h);
 	fairq_free(&h->waiting);
 	pthread_mutex_destroy(&h->lock);
 	pthread_cond_destroy(&h->work);

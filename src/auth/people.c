@@ -50,7 +50,8 @@ const char *credential_state_word(enum credential_state s)
 	return words[s];
 }
 
-/* ---- identities ------------------------------------------------------------------------------- */
+/* ---- identities -------------------------------------------------------------------------------
+ */
 static enum err roles_fill(struct db *d, struct identity *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_HOLDS_OF);
@@ -215,7 +216,8 @@ enum err identity_remove(struct db *d, u64 id)
 	return db_done(d, st);
 }
 
-/* ---- credentials ------------------------------------------------------------------------------ */
+/* ---- credentials ------------------------------------------------------------------------------
+ */
 enum err credential_add(struct db *d, u64 identity, enum credential_type t, struct slice hash,
 			u64 now_ms, u32 *number)
 {
@@ -292,16 +294,6 @@ enum err credential_expire_at(struct db *d, u64 identity, u64 wall_ms)
 	return db_done(d, st);
 }
 
-enum err credential_rehash(struct db *d, u64 identity, u32 number, struct slice hash)
-{
-	sqlite3_stmt *st = db_use(d, SQL_CREDENTIAL_HASH);
-
-	bind_num(st, 1, identity);
-	bind_num(st, 2, number);
-	bind_bytes(st, 3, hash);
-	return db_done(d, st);
-}
-
 enum err credential_next_expiry(struct db *d, u64 *wall_ms)
 {
 	sqlite3_stmt *st = db_use(d, SQL_CREDENTIAL_NEXT_EXPIRY);
@@ -374,7 +366,8 @@ enum err source_get(struct db *d, u64 identity, struct slice prefix, u64 *last_m
 	return e;
 }
 
-/* ---- roles ------------------------------------------------------------------------------------ */
+/* ---- roles ------------------------------------------------------------------------------------
+ */
 void role_row_clear(struct role_row *r)
 {
 	free(r->text);
@@ -414,7 +407,7 @@ enum err role_after(struct db *d, const char *name, struct role_row *out)
 	return role_fill(d, st, out);
 }
 
-enum err role_name(struct db *d, u32 id, char out[static LIM_NAME + 1])
+enum err role_name_of(struct db *d, u32 id, char out[static LIM_NAME + 1])
 {
 	sqlite3_stmt *st = db_use(d, SQL_ROLE_NAME);
 	enum err e;
@@ -454,7 +447,8 @@ enum err role_del(struct db *d, u32 id)
 	return db_done(d, st);
 }
 
-/* ---- counts ----------------------------------------------------------------------------------- */
+/* ---- counts -----------------------------------------------------------------------------------
+ */
 enum err people_count(struct db *d, struct people_count *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_COUNT_ROLES);

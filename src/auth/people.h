@@ -1,8 +1,8 @@
 /* people: identities, their credentials and the roles they hold, as rows of the store.
  *
- * Owns the queries and their meaning; decides nothing about who may what, hashes nothing.  Functions
- * that write want an open transaction (db_begin) unless they say otherwise.  E_IO, E_CORRUPT and E_NOMEM
- * mean that the store failed: roll back. */
+ * Owns the queries and their meaning; decides nothing about who may what, hashes nothing. Functions
+ * that write want an open transaction (db_begin) unless they say otherwise.  E_IO, E_CORRUPT and
+ * E_NOMEM mean that the store failed: roll back. */
 #ifndef PICKET_AUTH_PEOPLE_H
 #define PICKET_AUTH_PEOPLE_H
 
@@ -12,9 +12,9 @@
 enum {
 	LIM_NAME = 128,
 	LIM_CLIENT_ID = 256,
-	LIM_ROLES = 64,      /* of one identity */
-	LIM_PASSWORDS = 1,   /* in force at once, so that a check is always one hash */
-	LIM_TOKENS = 8,      /* in force at once: old ones that overlap with the newest */
+	LIM_ROLES = 64,	   /* of one identity */
+	LIM_PASSWORDS = 1, /* in force at once, so that a check is always one hash */
+	LIM_TOKENS = 8,	   /* in force at once: old ones that overlap with the newest */
 };
 
 enum credential_type { CRED_TOKEN = 1, CRED_PASSWORD = 2 };
@@ -27,7 +27,7 @@ struct credential {
 	enum credential_type type;
 	enum credential_state state;
 	u64 created, expires, last_used; /* wall ms; expires 0: never */
-	char hash[160];                  /* token: 32 bytes; password: the encoded Argon2id string */
+	char hash[160]; /* token: 32 bytes; password: the encoded Argon2id string */
 	size_t hash_len;
 };
 
@@ -38,8 +38,8 @@ struct identity {
 	enum identity_status status;
 	char group[LIM_NAME + 1];
 	char client_id[LIM_CLIENT_ID + 1]; /* the pattern; "": the default of the kind */
-	u64 created, last_seen;            /* wall ms; 0: never */
-	u64 generation;                    /* of its last change of rights; 0: as it was made */
+	u64 created, last_seen;		   /* wall ms; 0: never */
+	u64 generation;			   /* of its last change of rights; 0: as it was made */
 	bool removed;
 	u32 credentials;    /* in force */
 	u32 credential_min; /* the lowest number in force; 0: none */
@@ -63,14 +63,15 @@ enum err identity_resend(struct db *d, u64 after_id, u64 since, u64 *id) MUST;
 /* name, kind, group, client_id and roles of in; fills in->id.  E_EXISTS. */
 enum err identity_add(struct db *d, struct identity *in, u64 now_ms) MUST;
 enum err identity_set_roles(struct db *d, u64 id, const u32 *roles, u32 nroles) MUST;
-enum err identity_set_attributes(struct db *d, u64 id, const char *group, const char *client_id) MUST;
+enum err identity_set_attributes(struct db *d, u64 id, const char *group,
+				 const char *client_id) MUST;
 enum err identity_set_status(struct db *d, u64 id, enum identity_status s, const char *reason) MUST;
 enum err identity_set_generation(struct db *d, u64 id, u64 generation) MUST;
 /* The name is free again, the id stays used. */
 enum err identity_remove(struct db *d, u64 id) MUST;
 
-enum err credential_add(struct db *d, u64 identity, enum credential_type t, struct slice hash, u64 now_ms,
-			u32 *number) MUST;
+enum err credential_add(struct db *d, u64 identity, enum credential_type t, struct slice hash,
+			u64 now_ms, u32 *number) MUST;
 /* The next after number (start with 0), in force or not. */
 enum err credential_after(struct db *d, u64 identity, u32 number, struct credential *out) MUST;
 /* Take all in force below number out of it, and forget their hashes. */
@@ -80,8 +81,6 @@ enum err credential_end_type(struct db *d, u64 identity, enum credential_type t,
 			     enum credential_state to, u64 now_ms) MUST;
 /* All in force end at that time at the latest. */
 enum err credential_expire_at(struct db *d, u64 identity, u64 wall_ms) MUST;
-/* A better hash of the same password. */
-enum err credential_rehash(struct db *d, u64 identity, u32 number, struct slice hash) MUST;
 enum err credential_next_expiry(struct db *d, u64 *wall_ms) MUST; /* 0: none */
 /* End one that is past its time.  E_NOT_FOUND: none left. */
 enum err credential_expire_one(struct db *d, u64 now_ms, u64 *identity) MUST;
@@ -101,7 +100,7 @@ struct role_row {
 void role_row_clear(struct role_row *r);
 enum err role_by_name(struct db *d, const char *name, struct role_row *out) MUST;
 enum err role_after(struct db *d, const char *name, struct role_row *out) MUST;
-enum err role_name(struct db *d, u32 id, char out[static LIM_NAME + 1]) MUST;
+enum err role_name_of(struct db *d, u32 id, char out[static LIM_NAME + 1]) MUST;
 enum err role_put(struct db *d, const char *name, const char *text) MUST; /* add or replace */
 enum err role_del(struct db *d, u32 id) MUST; /* E_EXISTS: somebody holds it */
 

@@ -20,7 +20,8 @@ static void random_fill(u8 *out, size_t n)
 	ASSERT(getrandom(out, n, 0) == (ssize_t)n);
 }
 
-/* ---- tokens ----------------------------------------------------------------------------------- */
+/* ---- tokens -----------------------------------------------------------------------------------
+ */
 void token_make(char out[static TOKEN_CHARS + 1])
 {
 	u8 raw[TOKEN_BYTES + 1] = {0};
@@ -80,7 +81,8 @@ void token_hash(const u8 key[static 32], struct slice token, u8 out[static TOKEN
 	ASSERT(n == TOKEN_HASH);
 }
 
-/* ---- passwords -------------------------------------------------------------------------------- */
+/* ---- passwords --------------------------------------------------------------------------------
+ */
 static size_t characters(struct slice s)
 {
 	size_t n = 0;
@@ -143,12 +145,5 @@ enum err password_verify(const char *hash, struct slice password)
 	}
 }
 
-bool password_hash_old(const char *hash)
-{
-	char want[48];
-
-	snprintf(want, sizeof(want), "$argon2id$v=19$m=%d,t=%d,p=1$", ARGON_KIB, ARGON_PASSES);
-	return strncmp(hash, want, strlen(want)) != 0;
-}
 _Static_assert(ARGON_KIB >= ARGON_KIB_FLOOR, "OWASP: 19 MiB and 2 passes at least");
 _Static_assert(ARGON_PASSES >= 2, "OWASP: 19 MiB and 2 passes at least");

@@ -1,8 +1,9 @@
 /* secret: credentials as bytes: generated tokens and the policy for chosen passwords, their hashes.
  *
- * A generated token has 128 bits of the kernel's randomness; guessing it is hopeless, so what is stored is a keyed
- * hash (HMAC-SHA-256) and a check costs a microsecond.  A chosen password is stored as an Argon2id string
- * (RFC 9106; parameters in the string, OWASP's minimum is the floor).  Pure apart from getrandom. */
+ * A generated token has 128 bits of the kernel's randomness; guessing it is hopeless, so what is
+ * stored is a keyed hash (HMAC-SHA-256) and a check costs a microsecond.  A chosen password is
+ * stored as an Argon2id string (RFC 9106; parameters in the string, OWASP's minimum is the floor).
+ * Pure apart from getrandom. */
 #ifndef PICKET_AUTH_SECRET_H
 #define PICKET_AUTH_SECRET_H
 
@@ -13,10 +14,11 @@ enum {
 	TOKEN_BYTES = 16,
 	TOKEN_CHARS = 3 + 26, /* "pk_" and 26 letters of base32 */
 	TOKEN_HASH = 32,
-	PASSWORD_MIN = 8, /* characters: NIST SP 800-63B section 3.1.1 */
+	PASSWORD_MIN = 8,   /* characters: NIST SP 800-63B section 3.1.1 */
 	PASSWORD_MAX = 256, /* bytes */
 	PASSWORD_BITS = 50, /* least strength that zxcvbn estimates */
-	TOKEN_GIVEN_MIN = 22, /* characters: a secret from elsewhere that passes for 128 random bits */
+	TOKEN_GIVEN_MIN =
+		22, /* characters: a secret from elsewhere that passes for 128 random bits */
 	TOKEN_GIVEN_BITS = 90,
 	HASH_TEXT = 128, /* an encoded Argon2id string with its NUL */
 };
@@ -38,7 +40,5 @@ const char *password_refuse(struct slice password, const char *name);
 enum err password_hash(struct slice password, char out[static HASH_TEXT]) MUST;
 /* E_OK or E_CREDENTIAL; E_NOMEM when there is no memory to find out.  hash is NUL-terminated. */
 enum err password_verify(const char *hash, struct slice password) MUST;
-/* Made with other parameters than today's. */
-bool password_hash_old(const char *hash);
 
 #endif

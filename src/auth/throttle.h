@@ -1,5 +1,5 @@
-/* throttle: online guessing against one name is slowed without giving anyone a way to lock a person out
- * (I21): after 5 failures in 60 s only sources that logged in to it within 30 days are checked,
+/* throttle: online guessing against one name is slowed without giving anyone a way to lock a person
+ * out (I21): after 5 failures in 60 s only sources that logged in to it within 30 days are checked,
  * for a while that doubles.  For chosen passwords only; names that do not exist count the same.
  *
  * Fixed memory; time is an argument. */

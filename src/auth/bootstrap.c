@@ -1,0 +1,368 @@
+/* bootstrap: the first policy, applied once.  See bootstrap.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "auth/bootstrap.h"
+#include "auth/call.h"
+#include "auth/policy.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { LIM_TEXT = 1 << 20, LIM_SECRETS = 4096, LIM_SECRET = 4096 };
+
+struct boot_secret {
+	char *path;
+	struct secret text;
+	bool there;
+};
+struct bootstrap {
+	char *text;
+	struct policy_doc *doc;
+	struct boot_secret *secret;
+	u32 nsecrets, missing;
+	bool asked_text, asked_secrets;
+};
+
+static struct bootstrap *boot_of(struct auth *a)
+{
+	if (a->boot == NULL)
+		a->boot = xcalloc(1, sizeof(*a->boot));
+	return a->boot;
+}
+
+void bootstrap_free(struct auth *a)
+{
+	struct bootstrap *b = a->boot;
+
+	a->boot = NULL;
+	if (b == NULL)
+		return;
+	for (u32 i = 0; i < b->nsecrets; i++) {
+		free(b->secret[i].path);
+		secret_clear(&b->secret[i].text);
+	}
+	free(b->secret);
+	policy_doc_free(&b->doc);
+	free(b->text);
+	free(b);
+}
+
+/* ---- the text ---------------------------------------------------------------------------------
+ */
+/* The paths of secrets in the order of the text: the supervisor counts the same way. */
+static bool word_at(const char *p, const char *text, const char *word)
+{
+	size_t n = strlen(word);
+
+	return strncmp(p, word, n) == 0 && (p[n] == ' ' || p[n] == '\t') &&
+	       (p == text || strchr(" \t\n\r;{}", p[-1]) != NULL);
+}
+
+static const char *line_end(const char *p)
+{
+	return p + strcspn(p, "\n");
+}
+
+static const char *secret_word(const char *p, const char *text)
+{
+	if (word_at(p, text, "token-file"))
+		return p + strlen("token-file");
+	if (word_at(p, text, "password-file"))
+		return p + strlen("password-file");
+	return NULL;
+}
+
+static void path_add(struct bootstrap *b, const char *p)
+{
+	size_t n;
+
+	p += strspn(p, " \t");
+	if (*p == '"') {
+		p++;
+		n = strcspn(p, "\"\n");
+	} else {
+		n = strcspn(p, " \t\r\n;{}");
+	}
+	b->secret = xrealloc(b->secret, (b->nsecrets + 1) * sizeof(*b->secret));
+	memset(&b->secret[b->nsecrets], 0, sizeof(*b->secret));
+	b->secret[b->nsecrets++].path = xslicedup(slice_of(p, n));
+}
+
+static void paths_find(struct bootstrap *b)
+{
+	const char *after;
+
+	for (const char *p = b->text; *p != '\0' && b->nsecrets < LIM_SECRETS; p++) {
+		bool begins = p == b->text || strchr(" \t\n", p[-1]) != NULL;
+		if (*p == '#' && begins)
+			p = line_end(p);
+		else if ((after = secret_word(p, b->text)) != NULL)
+			path_add(b, after);
+		if (*p == '\0')
+			break;
+	}
+	b->missing = b->nsecrets;
+}
+
+static enum err text_parse(struct auth *a, struct bootstrap *b)
+{
+	struct policy_error pe = {0};
+
+	if (policy_parse(slice_str(b->text), POLICY_FIRST, &b->doc, &pe) == E_OK) {
+		paths_find(b);
+		return E_OK;
+	}
+	log_msg(LOG_ERROR, "bootstrap", "%s:%u:%u: %s near %s; %s", a->conf.bootstrap, pe.line,
+		pe.column, pe.what, pe.near, pe.hint);
+	return E_CONFIG;
+}
+
+/* ---- files ------------------------------------------------------------------------------------
+ */
+static enum err file_read(int fd, size_t most, char **out)
+{
+	char *buf = xmalloc(most + 1);
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = pread(fd, buf + n, most + 1 - n, (off_t)n)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		n += got < 0 ? 0 : (size_t)got;
+		if (got < 0 || n > most)
+			break;
+	}
+	if (got == 0 && memchr(buf, 0, n) == NULL) {
+		buf[n] = '\0';
+		*out = buf;
+		return E_OK;
+	}
+	mem_wipe(buf, most + 1);
+	free(buf);
+	return E_IO;
+}
+
+static enum err text_take(struct auth *a, struct bootstrap *b, const struct m_file *m, int fd)
+{
+	enum err e = (enum err)m->err;
+
+	if (b->text != NULL)
+		return E_OK;
+	if (e == E_NOT_FOUND) {
+		log_msg(LOG_INFO, "bootstrap", "no first policy at %s", a->conf.bootstrap);
+		a->has_boot = true;
+		return E_OK;
+	}
+	if (e == E_OK)
+		e = file_read(fd, LIM_TEXT, &b->text);
+	if (e == E_OK)
+		return E_OK;
+	log_msg(LOG_ERROR, "bootstrap", "%s cannot be read: %s", a->conf.bootstrap, err_text(e));
+	return E_CONFIG;
+}
+
+static enum err secret_take(struct bootstrap *b, const struct m_file *m, int fd)
+{
+	struct boot_secret *s;
+	char *text = NULL;
+	size_t n;
+	enum err e = (enum err)m->err;
+
+	if (m->index >= b->nsecrets || b->secret[m->index].there)
+		return E_OK;
+	s = &b->secret[m->index];
+	if (e == E_OK)
+		e = file_read(fd, LIM_SECRET, &text);
+	if (e != E_OK) {
+		log_msg(LOG_ERROR, "bootstrap", "secret file %s cannot be read: %s", s->path,
+			err_text(e));
+		return E_CONFIG;
+	}
+	n = strcspn(text, "\r\n"); /* one line, as an editor or echo leaves it */
+	s->text.n = MIN(n, sizeof(s->text.b));
+	memcpy(s->text.b, text, s->text.n);
+	s->there = true;
+	b->missing--;
+	mem_wipe(text, strlen(text));
+	free(text);
+	return E_OK;
+}
+
+enum err bootstrap_file(struct auth *a, const struct m_file *m, int fd)
+{
+	struct bootstrap *b;
+
+	if (a->has_boot)
+		return E_OK;
+	if (m->err == E_OK && fd < 0)
+		return E_IPC;
+	b = boot_of(a);
+	return m->file == FILE_BOOTSTRAP ? text_take(a, b, m, fd) : secret_take(b, m, fd);
+}
+
+/* ---- applying ---------------------------------------------------------------------------------
+ */
+static const struct secret *secret_of(const struct bootstrap *b, const char *path)
+{
+	for (u32 i = 0; i < b->nsecrets; i++) {
+		if (strcmp(b->secret[i].path, path) == 0)
+			return &b->secret[i].text;
+	}
+	return NULL;
+}
+
+/* A token from elsewhere that is not random enough is what a person chose, and is kept as such. */
+static enum err secret_store(struct auth *a, const char *name, u64 id, const char *path,
+			     struct slice s, bool token)
+{
+	u8 keyed[TOKEN_HASH];
+	char slow[HASH_TEXT];
+	const char *why;
+	u32 number;
+	enum err e;
+
+	if (token && token_strong(s)) {
+		token_hash(a->token_key, s, keyed);
+		return credential_add(a->db, id, CRED_TOKEN, slice_of(keyed, sizeof(keyed)),
+				      auth_wall(a), &number);
+	}
+	why = password_refuse(s, name);
+	if (why != NULL) {
+		log_msg(LOG_ERROR, "bootstrap",
+			"%s: the secret of %s was not taken: %s; "
+			"make one with: openssl rand -hex 16",
+			path, name, why);
+		return E_CONFIG;
+	}
+	e = password_hash(s, slow);
+	if (e == E_OK)
+		e = credential_add(a->db, id, CRED_PASSWORD, slice_str(slow), auth_wall(a),
+				   &number);
+	mem_wipe(slow, sizeof(slow));
+	return e;
+}
+
+static enum err secrets_store(struct auth *a, struct bootstrap *b,
+			      const struct policy_identity_view *v)
+{
+	const char *files[2] = {v->token_file, v->password_file};
+	struct identity i;
+	enum err e = identity_by_name(a->db, slice_str(v->name), &i);
+
+	for (u32 k = 0; e == E_OK && k < ARRAY_LEN(files); k++) {
+		const struct secret *s;
+		if (files[k] == NULL)
+			continue;
+		s = secret_of(b, files[k]);
+		if (s == NULL) {
+			log_msg(LOG_ERROR, "bootstrap", "secret file %s was not handed over",
+				files[k]);
+			return E_CONFIG;
+		}
+		e = secret_store(a, v->name, i.id, files[k], slice_of(s->b, s->n), k == 0);
+	}
+	return e;
+}
+
+static enum err boot_rows(struct auth *a, struct call *c, struct bootstrap *b)
+{
+	struct policy_identity_view v;
+	json_t *created = json_array();
+	enum err e = policy_write(a, c, b->doc, false, created);
+
+	for (u32 n = 0; e == E_OK && !c->stopped && n < policy_identity_count(b->doc); n++) {
+		policy_identity_at(b->doc, n, &v);
+		e = secrets_store(a, b, &v);
+	}
+	if (e == E_OK)
+		e = db_meta_put_num(a->db, "bootstrap", auth_wall(a));
+	json_decref(created);
+	return e;
+}
+
+static enum err boot_apply(struct auth *a, struct bootstrap *b)
+{
+	struct call nobody = {.auth = a, .op = "bootstrap", .reply = json_object()};
+	u32 roles = policy_role_count(b->doc), identities = policy_identity_count(b->doc);
+	enum err e = change_begin(a, &nobody.change);
+
+	if (e == E_OK)
+		e = boot_rows(a, &nobody, b);
+	if (e == E_OK && nobody.stopped) {
+		log_msg(LOG_ERROR, "bootstrap", "%s: %s", a->conf.bootstrap,
+			json_string_value(
+				json_object_get(json_object_get(nobody.reply, "error"), "text")));
+		e = E_CONFIG;
+	}
+	if (e == E_OK)
+		e = change_commit(a, &nobody.change, NULL);
+	change_abort(a, &nobody.change);
+	json_decref(nobody.reply);
+	if (e == E_OK)
+		log_msg(LOG_INFO, "bootstrap", "%s applied: %u roles, %u identities",
+			a->conf.bootstrap, roles, identities);
+	else
+		log_msg(LOG_ERROR, "bootstrap", "%s not applied: %s", a->conf.bootstrap,
+			err_text(e));
+	return e;
+}
+
+/* ---- going on ---------------------------------------------------------------------------------
+ */
+enum err bootstrap_prepare(struct auth *a)
+{
+	struct people_count n;
+	u64 when;
+	enum err e = people_count(a->db, &n);
+
+	ASSERT(a->has_conf);
+	if (e != E_OK)
+		return e;
+	a->has_boot = a->conf.bootstrap[0] == '\0' || n.roles != 0 ||
+		      n.kind[0] + n.kind[1] + n.kind[2] != 0 ||
+		      db_meta_num(a->db, "bootstrap", &when) == E_OK;
+	if (a->has_boot || a->boot == NULL || a->boot->text == NULL)
+		return E_OK;
+	return text_parse(a, a->boot);
+}
+
+static enum err secrets_ask(struct auth *a, struct bootstrap *b)
+{
+	enum err e = E_OK;
+
+	b->asked_secrets = true;
+	for (u32 i = 0; e == E_OK && i < b->nsecrets; i++) {
+		if (!b->secret[i].there)
+			e = a->env->file_get(a->env->arg, FILE_BOOTSTRAP_SECRET, i);
+	}
+	return e;
+}
+
+enum err bootstrap_run(struct auth *a)
+{
+	struct bootstrap *b;
+	enum err e = E_OK;
+
+	if (a->has_boot) {
+		bootstrap_free(a);
+		return E_OK;
+	}
+	b = boot_of(a);
+	if (b->text == NULL) {
+		if (!b->asked_text)
+			e = a->env->file_get(a->env->arg, FILE_BOOTSTRAP, 0);
+		b->asked_text = true;
+		return e;
+	}
+	if (b->doc == NULL)
+		e = text_parse(a, b);
+	if (e == E_OK && b->missing != 0 && !b->asked_secrets)
+		e = secrets_ask(a, b);
+	if (e != E_OK || b->missing != 0 || !a->has_key)
+		return e;
+	e = boot_apply(a, b);
+	a->has_boot = e == E_OK;
+	bootstrap_free(a);
+	return e;
+}
