@@ -38,13 +38,18 @@ static struct slice part_value(const struct policy *p, const struct bpart *part,
 /* May this value stand in a topic?  It must not change what the topic is made of. */
 static bool value_safe(struct slice v, bool begins_topic)
 {
+	bool ascii = true; /* printable, which needs no second look */
+
 	if (v.n == 0 || (begins_topic && v.p[0] == '$'))
 		return false;
 	for (size_t i = 0; i < v.n; i++) {
-		if (v.p[i] == '+' || v.p[i] == '#' || v.p[i] == '/')
+		u8 c = v.p[i];
+
+		if (c == '+' || c == '#' || c == '/' || c < ' ')
 			return false;
+		ascii = ascii && c < 0x7f;
 	}
-	return utf8_ok(v);
+	return ascii || utf8_ok(v);
 }
 
 static bool level_safe(const struct policy *p, const struct blevel *l, const struct subject *who,
