@@ -1,0 +1,199 @@
+/* site: gathers host, port, CA and topics from picketd. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "cli/cert.h"
+#include "cli/client.h"
+#include "cli/out.h"
+#include "cli/site.h"
+#include "ipc/codes.h"
+
+/* The listener that devices use: the first with TLS, else the first. */
+static const json_t *listener_pick(const json_t *status)
+{
+	const json_t *list = json_object_get(status, "listeners"), *l;
+	size_t i;
+
+	json_array_foreach(list, i, l) if (json_is_true(json_object_get(l, "tls"))) return l;
+	return json_array_get(list, 0);
+}
+
+/* What was asked for, the first configured name or address, the first name of the certificate that
+ * is not this machine alone. */
+static void host_pick(struct cli *c, const json_t *status, const struct cert_info *cert, char *out,
+		      size_t cap)
+{
+	const char *h = cli_value(c, OPT_HOST);
+	const char *p = cert->names;
+
+	if (h == NULL)
+		h = json_string_value(json_array_get(json_object_get(status, "names"), 0));
+	if (h == NULL)
+		h = json_string_value(json_array_get(json_object_get(status, "addresses"), 0));
+	snprintf(out, cap, "%s", h != NULL ? h : "localhost");
+	while (h == NULL && *p != 0) {
+		size_t len = strcspn(p, ",");
+
+		if (strncmp(p, "localhost", len) != 0) {
+			snprintf(out, cap, "%.*s", (int)len, p);
+			return;
+		}
+		p += len;
+		p += strspn(p, ", ");
+	}
+}
+
+static int host_load(struct cli *c, struct site *s)
+{
+	struct cert_info cert = {0};
+	json_t *status;
+	const json_t *l;
+	const char *pem;
+	int rc = ask_json(c, "/v1/status", NULL, &status);
+
+	if (rc != 0)
+		return rc;
+	l = listener_pick(status);
+	s->view.port = (u16)json_integer_value(json_object_get(l, "port"));
+	s->view.tls = json_is_true(json_object_get(l, "tls"));
+	pem = json_string_value(json_object_get(json_object_get(status, "certificate"), "pem"));
+	if (pem != NULL && cert_read(pem, &cert) != E_OK)
+		cert.names[0] = 0;
+	host_pick(c, status, &cert, s->host, sizeof(s->host));
+	s->host_unsure = cert.names[0] != 0 && !cert_has_name(&cert, s->host);
+	json_decref(status);
+	if (l != NULL && bundle_host_ok(s->host))
+		return 0;
+	return out_refuse(c, CODE_BAD_ANSWER, "no listener, or a host name that cannot be used");
+}
+
+static int ca_load(struct cli *c, struct site *s)
+{
+	struct answer a;
+	int rc = ask_text(c, "/v1/ca", NULL, &a);
+
+	if (rc != 0)
+		return rc;
+	s->ca_pem = xstrdup((const char *)(a.data ? a.data : (u8 *)""));
+	answer_free(&a);
+	if (cert_der(s->ca_pem, &s->ca_der, &s->view.ca_der_n) != E_OK)
+		return out_refuse(c, CODE_BAD_ANSWER, "the CA certificate");
+	return 0;
+}
+
+/* ---- topics of a role
+ * ---------------------------------------------------------------------------- */
+
+/* A filter that ${device} alone fills. */
+static bool filter_usable(const char *f)
+{
+	for (const char *p = strstr(f, "${"); p != NULL; p = strstr(p + 1, "${"))
+		if (strncmp(p, "${device}", 9) != 0)
+			return false;
+	return f[0] != 0 && f[0] != '"' && f[0] != '$';
+}
+
+/* Wildcards become words, so that a topic can be published. */
+static void topic_concrete(char *t, size_t cap)
+{
+	char out[512];
+	size_t n = 0;
+
+	for (const char *p = t; *p != 0 && n + 6 < sizeof(out); p++) {
+		if (*p == '#' || *p == '+')
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "test");
+		else
+			out[n++] = *p;
+	}
+	out[n] = 0;
+	snprintf(t, cap, "%s", out);
+}
+
+/* The next word of a role's text; tells whether a statement begins with it. */
+static struct slice word_next(const char **p, bool *begins)
+{
+	const char *s = *p;
+	struct slice w;
+
+	for (; *s != 0 && strchr(" \t\n;", *s) != NULL; s++)
+		if (*s == '\n' || *s == ';')
+			*begins = true;
+	w = slice_of(s, strcspn(s, " \t\n;"));
+	*p = s + w.n;
+	return w;
+}
+
+void site_topic(const char *text, const char *action, char *out, size_t cap)
+{
+	bool begins = true, wanted = false;
+
+	out[0] = 0;
+	for (;;) {
+		struct slice w = word_next(&text, &begins);
+
+		if (w.n == 0)
+			break;
+		if (wanted) {
+			snprintf(out, cap, "%.*s", (int)w.n, (const char *)w.p);
+			if (filter_usable(out) && strcmp(out, "exact") != 0)
+				break;
+			out[0] = 0;
+		}
+		wanted = begins && slice_eq(w, slice_str(action));
+		begins = slice_eq(w, SLICE_LIT("{")) || slice_eq(w, SLICE_LIT("allow"));
+	}
+	if (strcmp(action, "publish") == 0)
+		topic_concrete(out, cap);
+}
+
+/* Topics are for convenience: a role that cannot be read leaves them empty. */
+static void topics_load(struct cli *c, const json_t *roles, struct site *s)
+{
+	const json_t *role;
+	size_t i;
+
+	json_array_foreach(roles, i, role)
+	{
+		struct answer a;
+		json_t *reply;
+		const char *text;
+		json_t *call = json_pack("{s:s,s:O}", "op", "role.show", "name", role);
+
+		if (client_request(c->run_dir, "/v1/call", call, &a) != E_OK)
+			return;
+		reply = json_loadb((const char *)a.data, a.n, 0, NULL);
+		answer_free(&a);
+		text = json_string_value(json_object_get(reply, "text"));
+		if (text != NULL && s->subscribe[0] == 0)
+			site_topic(text, "subscribe", s->subscribe, sizeof(s->subscribe));
+		if (text != NULL && s->publish[0] == 0)
+			site_topic(text, "publish", s->publish, sizeof(s->publish));
+		json_decref(reply);
+	}
+}
+
+int site_load(struct cli *c, const json_t *roles, struct site *s)
+{
+	int rc;
+
+	*s = (struct site){0};
+	rc = host_load(c, s);
+	if (rc == 0)
+		rc = ca_load(c, s);
+	if (rc != 0)
+		return rc;
+	topics_load(c, roles, s);
+	s->view.host = s->host;
+	s->view.ca_pem = s->ca_pem;
+	s->view.ca_der = s->ca_der;
+	s->view.subscribe = s->subscribe;
+	s->view.publish = s->publish;
+	return 0;
+}
+
+void site_free(struct site *s)
+{
+	free(s->ca_pem);
+	free(s->ca_der);
+	*s = (struct site){0};
+}
