@@ -17,7 +17,8 @@ enum {
 	LIM_TLS_SIGNATURE = 1024,  /* RSA of 8,192 bits; the tail of SIGNED */
 	LIM_TLS_HELLO = 32 * 1024, /* bytes a peer may send before the handshake ends */
 	LIM_TLS_CERTS = 32 * 1024, /* a client's certificate chain */
-	LIM_TLS_EXTRA = 32,	   /* key updates and the like, and one more per MiB received */
+	LIM_TLS_EXTRA = 128, /* steps for key updates and the like (each takes a few), and one more
+				per MiB */
 	TLS_TICKET_LIFE_S = 8 * 3600,
 };
 

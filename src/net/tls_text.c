@@ -23,8 +23,7 @@ static const struct text_row alerts[] = {
 	{22, "record_overflow", "it takes only smaller TLS records"},
 	{40, "handshake_failure", "it shares no cipher suite, curve or signature scheme with us"},
 	{42, "bad_certificate",
-	 "it does not accept our certificate: most often it connects to a name or "
-	 "address that the certificate lacks, or has another CA of the same name"},
+	 "it does not accept our certificate: most often for a name or address that this lacks"},
 	{43, "unsupported_certificate",
 	 "it cannot use this kind of certificate (ours: ECDSA P-256)"},
 	{44, "certificate_revoked", "it holds our certificate for revoked"},
@@ -54,8 +53,9 @@ static const struct text_row alerts[] = {
 /* What we found ourselves: reasons of OpenSSL's libssl. */
 static const struct text_row reasons[] = {
 	{SSL_R_UNSUPPORTED_PROTOCOL, "no shared TLS version",
-	 "it offers nothing newer than TLS 1.1"},
-	{SSL_R_VERSION_TOO_LOW, "no shared TLS version", "it offers nothing as new as we demand"},
+	 "it offers only older ones than this listener takes"},
+	{SSL_R_VERSION_TOO_LOW, "no shared TLS version",
+	 "it offers only older ones than this listener takes"},
 	{SSL_R_NO_SHARED_CIPHER, "no shared cipher suite",
 	 "it must offer ECDHE with AES-GCM or ChaCha20-Poly1305"},
 	{SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no shared signature scheme",

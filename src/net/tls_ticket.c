@@ -81,7 +81,6 @@ static int ticket_cb(SSL *ssl, u8 name[16], u8 *iv, EVP_CIPHER_CTX *c, EVP_MAC_C
 	int at = key_find(seal ? NULL : name, &k);
 	bool ok;
 
-	(void)ssl;
 	if (at < 0)
 		return 0;
 	if (seal) {
@@ -93,7 +92,9 @@ static int ticket_cb(SSL *ssl, u8 name[16], u8 *iv, EVP_CIPHER_CTX *c, EVP_MAC_C
 	mem_wipe(&k, sizeof(k));
 	if (!ok)
 		return -1;
-	return seal || at == 0 ? 1 : 2;
+	/* A ticket of TLS 1.3 is used once (RFC 8446 appendix C.4): the next comes with this
+	 * connection. */
+	return seal || (at == 0 && SSL_version(ssl) < TLS1_3_VERSION) ? 1 : 2;
 }
 
 void tls_ticket_use(SSL_CTX *ctx)
