@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,8 @@ static const char *const level_words[] = {"error", "warn", "info", "debug"};
 void log_setup(const char *process, enum log_level max)
 {
 	ASSERT(max <= LOG_DEBUG);
+	/* The first use of gmtime_r opens files (tzset(3)), which a sandbox would not forgive. */
+	tzset();
 	log_escape(slice_str(process), log_conf.process, sizeof(log_conf.process));
 	log_conf.max = max;
 }
