@@ -1,10 +1,10 @@
-/* core: the broker as a pure machine.  Bytes in, bytes out; time, randomness and everything outside are
- * arguments.  The same object runs under net's loop, in the fuzzer and in the simulator.
+/* core: the broker as a pure machine.  Bytes in, bytes out; time, randomness and everything outside
+ * are arguments.  The same object runs under net's loop, in the fuzzer and in the simulator.
  *
- * struct hub is what the shards of one broker share: the directory (identity, client id) -> shard, the subscription
- * index and the retained tree (lock-free for readers), the policy of the moment, the principals.  struct
- * core is one shard: the clients and sessions that it owns.  One thread a core; shards talk only by struct
- * core_msg through env->post. */
+ * struct hub is what the shards of one broker share: the directory (identity, client id) -> shard,
+ * the subscription index and the retained tree (lock-free for readers), the policy of the moment,
+ * the principals.  struct core is one shard: the clients and sessions that it owns.  One thread a
+ * core; shards talk only by struct core_msg through env->post. */
 #ifndef PICKET_CORE_CORE_H
 #define PICKET_CORE_CORE_H
 
@@ -16,11 +16,12 @@
 
 struct hub;
 struct core;
-struct client;   /* one connection, from its first byte */
+struct client;	 /* one connection, from its first byte */
 struct core_msg; /* what one shard tells another; opaque to who carries it */
 
-/* Limits of one kind of identity on one listener: the values of conf/limits.def that core needs, filled by the
- * glue.  UINT32_MAX / UINT64_MAX: none.  A role's limits (rights.h) override the defaults. */
+/* Limits of one kind of identity on one listener: the values of conf/limits.def that core needs,
+ * filled by the glue.  UINT32_MAX / UINT64_MAX: none.  A role's limits (rights.h) override the
+ * defaults. */
 struct core_limits {
 	u32 prelogin_bytes, max_packet;
 	u32 connect_ms, login_ms, packet_ms;
@@ -54,7 +55,7 @@ struct hub_options {
 };
 
 struct login_request { /* views the CONNECT packet; valid during env->login only */
-	u64 id;            /* answer with core_login_done; the top 8 bits are the shard */
+	u64 id;	       /* answer with core_login_done; the top 8 bits are the shard */
 	u32 listener;
 	u8 version;
 	bool tls, has_username, has_password;
@@ -62,8 +63,9 @@ struct login_request { /* views the CONNECT packet; valid during env->login only
 	struct slice cert_cn, cert_san; /* empty for now */
 	const u8 *addr;
 };
-struct login_answer { /* borrowed by core_login_done */
-	enum err verdict; /* E_OK: allow.  E_BUSY, E_UNAVAILABLE: said as such.  Everything else: the one refusal. */
+struct login_answer {	  /* borrowed by core_login_done */
+	enum err verdict; /* E_OK: allow.  E_BUSY, E_UNAVAILABLE: said as such.  Everything else:
+			     the one refusal. */
 	u64 identity_id, generation, expires_wall_ms;
 	u32 kind; /* enum identity_kind of ipc/messages.h */
 	struct slice identity, group, username, client_id_pattern, cert_cn, cert_san;
@@ -72,7 +74,17 @@ struct login_answer { /* borrowed by core_login_done */
 };
 
 /* One line of the log or of `picket wait`; closed vocabulary in word. */
-enum event_kind { EV_CONNECT, EV_REFUSED, EV_DISCONNECT, EV_SUBSCRIBE, EV_PUBLISH /* watched only */, EV_DENIED, EV_DROPPED, EV_TAKEOVER, EV_WILL };
+enum event_kind {
+	EV_CONNECT,
+	EV_REFUSED,
+	EV_DISCONNECT,
+	EV_SUBSCRIBE,
+	EV_PUBLISH /* watched only */,
+	EV_DENIED,
+	EV_DROPPED,
+	EV_TAKEOVER,
+	EV_WILL
+};
 struct core_event {
 	enum event_kind kind;
 	enum err why;
@@ -80,28 +92,32 @@ struct core_event {
 	const u8 *addr;
 	u16 port;
 	u8 version;
-	bool watched;           /* somebody waits for this identity's events */
-	struct slice identity;  /* empty before login: then client_id and username are what was claimed */
+	bool watched; /* somebody waits for this identity's events */
+	struct slice
+		identity; /* empty before login: then client_id and username are what was claimed */
 	struct slice client_id, username;
-	struct slice topic;     /* topic or filter */
-	enum action action;     /* of EV_DENIED */
+	struct slice topic; /* topic or filter */
+	enum action action; /* of EV_DENIED */
 	u32 bytes, receivers, qos;
-	const char *text;       /* ours: "tls TLSv1.3", "session kept" … may be NULL */
-	void *conn;             /* the connection that it is about; NULL: none (a will, a session alone) */
+	const char *text; /* ours: "tls TLSv1.3", "session kept" … may be NULL */
+	void *conn; /* the connection that it is about; NULL: none (a will, a session alone) */
 };
 
 struct core_env {
 	void *arg;
-	/* Check this login; nothing has happened yet (I03).  The client reads nothing until the answer. */
+	/* Check this login; nothing has happened yet (I03).  The client reads nothing until the
+	 * answer. */
 	void (*login)(void *arg, const struct login_request *r);
-	/* Carry m (taken) to that shard, which gives it to core_receive.  In order for each pair of shards. */
+	/* Carry m (taken) to that shard, which gives it to core_receive.  In order for each pair of
+	 * shards. */
 	void (*post)(void *arg, u32 shard, struct core_msg *m);
-	/* The client has left this core (no timers, nothing refers to it): move its connection to that
-	 * shard and call core_adopt there. */
+	/* The client has left this core (no timers, nothing refers to it): move its connection to
+	 * that shard and call core_adopt there. */
 	void (*move)(void *arg, struct client *c, void *conn, u32 shard);
 	/* Output is pending for conn: ask core_output at the end of the turn. */
 	void (*dirty)(void *arg, void *conn);
-	/* Close the connection; flush: what is pending is to be sent first.  core_closed follows. */
+	/* Close the connection; flush: what is pending is to be sent first.  core_closed follows.
+	 */
 	void (*close)(void *arg, void *conn, bool flush, enum err why);
 	/* Back-pressure: stop and go on offering input. */
 	void (*pause)(void *arg, void *conn);
@@ -121,41 +137,46 @@ void core_free(struct core **c); /* drops all clients and sessions; closes nothi
 
 /* ---- connections ----------------------------------------------------------------------------- */
 /* A connection is open (after TLS).  addr is copied.  NULL: refused (no memory). */
-struct client *core_open(struct core *c, void *conn, u32 listener, const u8 addr[16], u16 port, u64 accepted_ms, const char *tls);
+struct client *core_open(struct core *c, void *conn, u32 listener, const u8 addr[16], u16 port,
+			 u64 accepted_ms, const char *tls);
 /* Bytes came; returns how many were consumed (whole packets; 0: wait for more or paused). */
 size_t core_input(struct core *c, struct client *cl, struct slice bytes);
 int core_output(struct core *c, struct client *cl, struct iovec *iov, int max);
 void core_sent(struct core *c, struct client *cl, size_t bytes);
-/* The connection is gone (why: E_EOF, E_IO, E_TIMEOUT or what env->close was given).  Frees the client;
- * publishes its will where due. */
+/* The connection is gone (why: E_EOF, E_IO, E_TIMEOUT or what env->close was given).  Frees the
+ * client; publishes its will where due. */
 void core_closed(struct core *c, struct client *cl, enum err why);
 /* The new home after env->move. */
 void core_adopt(struct core *c, struct client *cl, void *conn);
 void *client_conn(const struct client *cl);
 
-/* ---- answers and messages --------------------------------------------------------------------- */
+/* ---- answers and messages ---------------------------------------------------------------------
+ */
 void core_login_done(struct core *c, u64 login_id, const struct login_answer *a);
 /* auth is away: every login in waiting is asked again through env->login. */
 void core_login_again(struct core *c);
 void core_receive(struct core *c, struct core_msg *m); /* takes m */
-void core_msg_drop(struct core_msg *m);                /* instead of receiving it, at shutdown */
+void core_msg_drop(struct core_msg *m);		       /* instead of receiving it, at shutdown */
 
 /* Once a turn, first: the time.  Fires timers, advances the reclamation epoch. */
 void core_turn(struct core *c, u64 now_ms);
 /* When core_turn has to run next; UINT64_MAX: not before something happens. */
 u64 core_next(const struct core *c);
 
-/* ---- rights at every moment (I09, I11) ---------------------------------------------------------- */
-/* Publish a policy to all shards.  block is owned by the hub from now on and unmapped by drop(block, len, arg)
- * after the last reader.  Any thread; then core_rejudge on every shard. */
-void hub_set_policy(struct hub *h, const struct policy *p, void (*drop)(const struct policy *p, void *arg), void *arg);
+/* ---- rights at every moment (I09, I11) ----------------------------------------------------------
+ */
+/* Publish a policy to all shards.  block is owned by the hub from now on and unmapped by
+ * drop(block, len, arg) after the last reader.  Any thread; then core_rejudge on every shard. */
+void hub_set_policy(struct hub *h, const struct policy *p,
+		    void (*drop)(const struct policy *p, void *arg), void *arg);
 u64 hub_policy_generation(const struct hub *h);
-/* Judge again all that this shard holds: subscriptions, queues, wills.  Afterwards the shard has confirmed the
- * generation. */
+/* Judge again all that this shard holds: subscriptions, queues, wills.  Afterwards the shard has
+ * confirmed the generation. */
 void core_rejudge(struct core *c);
 struct identity_change {
 	u64 identity_id, generation;
-	u32 status, kind; /* enum identity_status / identity_kind; revoked or suspended: close, drop sessions, void wills */
+	u32 status, kind; /* enum identity_status / identity_kind; revoked or suspended: close, drop
+			     sessions, void wills */
 	struct slice identity, group, client_id_pattern;
 	const u32 *roles;
 	u32 nroles;
@@ -164,13 +185,15 @@ struct identity_change {
 void hub_identity_changed(struct hub *h, const struct identity_change *ch);
 void core_identity_apply(struct core *c, u64 identity_id);
 
-/* ---- for operators --------------------------------------------------------------------------------- */
+/* ---- for operators
+ * --------------------------------------------------------------------------------- */
 struct client_info {
 	struct slice identity, client_id;
 	const char *listener, *tls;
 	const u8 *addr;
 	u16 port;
-	u64 connected_wall_ms, last_in_ms_ago, msgs_in, msgs_out, bytes_in, bytes_out, denied, dropped;
+	u64 connected_wall_ms, last_in_ms_ago, msgs_in, msgs_out, bytes_in, bytes_out, denied,
+		dropped;
 	u32 version, keep_alive_s, subscriptions, queued, inflight, kind;
 	bool online, clean;
 };
@@ -182,7 +205,8 @@ void hub_watch(struct hub *h, struct slice identity, bool on);
 
 struct core_stats {
 	u64 clients, sessions, subscriptions, retained, msgs_in, msgs_out, bytes_in, bytes_out;
-	u64 logins_ok, logins_refused, denied_publish, denied_subscribe, denied_delivery, dropped, malformed;
+	u64 logins_ok, logins_refused, denied_publish, denied_subscribe, denied_delivery, dropped,
+		malformed;
 	u64 plaintext_logins;
 };
 /* Adds this shard's figures to out (retained: once a hub, by shard 0). */

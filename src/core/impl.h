@@ -1,0 +1,355 @@
+/* impl: one shard's core from the inside: its clients and sessions, and what the files of core call
+ * of each other.  Nothing outside src/core includes this.
+ *
+ * A client is a connection, a session what outlives it.  A live client has a session and a session
+ * at most one client.  Handlers never free a client: they end it (client_end), the connection
+ * closes, core_closed frees. */
+#ifndef PICKET_CORE_IMPL_H
+#define PICKET_CORE_IMPL_H
+
+#include <sys/queue.h>
+
+#include "base/pool.h"
+#include "core/hub.h"
+#include "core/outq.h"
+#include "wire/packet.h"
+
+/* Effective limits: the listener's for the kind of identity, with those of its roles; equal ones
+ * are one object a shard. */
+struct limits {
+	struct limits *next;
+	u32 refs;
+	struct core_limits v;
+};
+
+/* Why we hold back reading. */
+enum pause_why { P_LOGIN = 1, P_RATE = 2, P_OUTPUT = 4 };
+enum client_state { C_NEW, C_LOGIN, C_REFUSED, C_LIVE, C_CLOSING, C_STATES };
+
+struct hello {		     /* a CONNECT that waits for its answer; wiped and freed after login */
+	u64 login_id, at_ms; /* when it was complete */
+	struct frame frame;
+	enum err why; /* of a refusal that waits for the grid */
+	/* Allowed: */
+	struct who *who;
+	struct home *home;
+	u64 expires_wall_ms;
+	u32 kind;
+	bool assigned;
+	u32 body_len;
+	u8 body[];
+};
+
+struct alias {
+	size_t n;
+	u8 topic[];
+};
+struct aliases { /* in: topics by alias, from 1 */
+	u32 n;
+	struct alias **topic;
+};
+
+#define CLIENT_MAGIC 0xc11e47u
+struct client {
+	u32 magic;
+	u8 state, version;
+	u8 paused; /* enum pause_why bits; 0: reading */
+	bool dirty;
+	void *conn;
+	struct session *session;
+	struct core *core; /* the shard it is on */
+	struct hello *hello;
+	struct listener_set *set;
+	const struct core_listener *listener;
+	TAILQ_ENTRY(client) link;
+	struct timer timer; /* the nearest of the deadlines below */
+	u64 accepted_ms, last_in_ms;
+	u64 packet_ms;	/* since when a packet is unfinished; 0: none */
+	u64 stall_ms;	/* since when the output is over its limit; 0: it is not */
+	u64 resume_ms;	/* paused by rate until then; 0: not */
+	u32 packet_len; /* of the unfinished one */
+	u16 keep_alive_s, receive_max, alias_max_out, port;
+	u32 max_packet; /* what it accepts */
+	struct outq out;
+	struct aliases *aliases;
+	const char *tls;
+	u64 connected_wall_ms;
+	u64 expires_ms; /* of the credential, monotonic; UINT64_MAX: never */
+	u64 msgs_in, msgs_out, bytes_in, bytes_out;
+	u8 addr[16];
+};
+
+/* One subscription, the session's own view; the index refers to it by number. */
+struct sub {
+	struct filter filter; /* views text */
+	u32 id;		      /* Subscription Identifier; 0: none */
+	u8 qos, retain_handling;
+	bool no_local, retain_as_published;
+	bool clear; /* under serial: nothing of it is denied */
+	u64 serial; /* of the rights that clear was judged under; 0: judge again */
+	u8 text[];  /* the filter as it came, "$share/…" and all */
+};
+
+/* A message that waits for a window, for room or for its client. */
+struct queued {
+	STAILQ_ENTRY(queued) link;
+	struct msg *m;
+	u32 *ids; /* Subscription Identifiers: count, ids; NULL: none */
+	u8 qos;
+	bool retain, replay; /* replay: a retained message for a new subscription; not charged */
+};
+
+enum flight_state { F_PUBLISHED, F_RELEASED /* PUBREL sent, PUBCOMP awaited */ };
+struct flight {	       /* QoS 1 and 2 towards the client, in the order they were sent */
+	struct msg *m; /* NULL when released */
+	u32 *ids;
+	u16 pid;
+	u8 state, qos;
+	bool retain;
+};
+struct flights {
+	struct flight *v;
+	u32 start, n, cap;
+	u32 sent; /* so many from the front were sent on this connection */
+};
+
+struct pids { /* QoS 2 from the client: received and not released */
+	u16 *v;
+	u32 n, cap;
+};
+
+struct will {
+	struct msg *m;	       /* QoS and retain are the message's */
+	u32 delay_s, expiry_s; /* expiry_s, where it has one, counts from when it is said */
+	bool expires;
+	struct who *author;
+};
+
+#define SESSION_MAGIC 0x5e551047u
+struct session {
+	u32 magic;
+	u32 slot, gen;
+	u32 mark; /* deliver.c: where this one stands in the list being made */
+	struct core *core;
+	struct client *client; /* NULL: away */
+	struct home *home;
+	struct who *who; /* of the newest login */
+	struct limits *lim;
+	struct sub **subs; /* holes are NULL */
+	u32 *sub_hash;	   /* of their texts, to find one quickly */
+	u32 subs_cap, subs_n;
+	STAILQ_HEAD(, queued) queue;
+	u32 queue_n, replay_n; /* charged; not charged */
+	u64 queue_bytes;
+	struct flights out;
+	struct pids in;
+	struct will *will;
+	u32 expiry_s;
+	u16 next_pid;
+	u8 version;
+	bool clean;
+	u32 denied, dropped;
+	struct timer timer;   /* away: the end, or the will before it */
+	u64 ends_ms, will_ms; /* UINT64_MAX: not */
+};
+
+struct slot {
+	struct session *s;
+	u32 gen; /* of the session here, or of the next one */
+};
+
+/* deliver.c: one receiver of the message being routed. */
+struct receiver {
+	struct session *s;
+	u8 qos;
+	bool retain_as_published;
+	u32 nids, first_id; /* into ids */
+};
+struct id_link {
+	u32 id, next;
+};
+
+enum { WAIT_SLOTS_MAX = 1 << 20 };
+
+#define CORE_MAGIC 0x0c04e001u
+struct core {
+	u32 magic, shard;
+	struct hub *hub;
+	struct core_env env;
+	u64 now_ms;
+	struct wheel wheel;
+	TAILQ_HEAD(, client) clients;
+	struct slot *slots;
+	u32 nslots, slots_used; /* used: slots that were ever given out */
+	u32 *free_slots, nfree_slots;
+	struct client **waiting; /* logins under way, by the low bits of their id */
+	u32 nwaiting, waiting_cap;
+	u64 login_serial;
+	struct limits *limits;
+	struct seg_pool segs;
+	struct pool queued_pool;
+	struct match match;
+	bool matching; /* scratch is in use: routing does not nest */
+	struct receiver *receivers;
+	u32 nreceivers, receivers_cap;
+	struct id_link *ids;
+	u32 nids, ids_cap;
+	u32 *idbuf; /* count, ids: what one receiver is told */
+	u32 idbuf_cap;
+	u8 *scratch; /* of the packet being handled */
+	size_t scratch_cap;
+	struct core_stats stats;
+};
+
+/* ---- core.c ---- */
+void core_enter(struct core *c);
+void core_leave(struct core *c);
+/* At least n bytes, valid until the next call. */
+u8 *core_scratch(struct core *c, size_t n);
+struct session *core_session(const struct core *c, u32 slot, u32 gen);
+
+/* ---- limits.c ---- */
+struct limits *limits_of(struct core *c, const struct core_listener *l, const struct grant *g);
+void limits_unref(struct core *c, struct limits **l);
+
+/* ---- client.c ---- */
+void client_end(struct core *c, struct client *cl, enum err why);
+void client_arm(struct core *c, struct client *cl);
+void client_pause(struct core *c, struct client *cl, enum pause_why why);
+void client_resume(struct core *c, struct client *cl, enum pause_why why);
+void client_dirty(struct core *c, struct client *cl);
+void client_unlink(struct core *c, struct client *cl);
+void client_free(struct core *c, struct client **cl);
+void hello_free(struct client *cl);
+/* Reserve room for a packet of at most cap bytes, encode, commit. */
+struct wr client_wr(struct core *c, struct client *cl, size_t cap);
+/* Nothing is sent when the packet did not fit or is larger than the client accepts: false. */
+bool client_wr_done(struct core *c, struct client *cl, struct wr *w);
+const struct core_limits *client_limits(const struct client *cl);
+
+/* ---- login.c ---- */
+void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body);
+void login_due(struct core *c, struct client *cl); /* its deadline or its place on the grid */
+void login_forget(struct core *c, struct client *cl);
+u64 login_next_ms(const struct client *cl);
+
+/* ---- session.c ---- */
+struct session *session_new(struct core *c, struct home *home, struct who *who);
+void session_attach(struct core *c, struct session *s, struct client *cl);
+/* The client goes; what that means for the will and the session's end. */
+enum detach_why { DETACH_LOST, DETACH_GOODBYE /* the will is void */ };
+void session_detach(struct core *c, struct session *s, enum detach_why why);
+void session_end(struct core *c, struct session **s);
+u32 session_window(const struct session *s);
+
+/* ---- subs.c ---- */
+void on_subscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body);
+void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body);
+void subs_drop_all(struct core *c, struct session *s);
+void subs_rejudge(struct core *c, struct session *s);
+
+/* ---- publish.c ---- */
+void on_publish(struct core *c, struct client *cl, const struct frame *f, struct slice body);
+void aliases_free(struct client *cl);
+/* Keep as retained, route.  m may be borrowed; the caller's reference stays.  receivers: how many
+ * subscriptions matched.  E_QUOTA: it may not be retained, and then it goes nowhere. */
+enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, struct who *author,
+			u32 retained_max, u32 *receivers) MUST;
+
+/* ---- qos.c ---- */
+void on_ack(struct core *c, struct client *cl, const struct frame *f, struct slice body);
+struct flight *flights_add(struct flights *f);
+struct flight *flights_find(struct flights *f, u16 pid);
+void flights_remove(struct flights *f, struct flight *x);
+void flights_clear(struct flights *f);
+struct flight *flights_at(const struct flights *f, u32 i);
+void ack_send(struct core *c, struct client *cl, enum pkt_type type, u16 pid, u8 reason);
+bool pids_has(const struct pids *p, u16 pid);
+bool pids_add(struct pids *p, u16 pid);
+bool pids_del(struct pids *p, u16 pid);
+u16 session_pid(struct session *s);
+
+/* ---- deliver.c ---- */
+/* To every session whose subscription matches, on every shard.  Returns how many subscriptions. */
+u32 route(struct core *c, struct msg **m, const struct topic *t);
+/* STALE: the targets were matched on another shard, some time ago. */
+enum target_age { FRESH, STALE };
+void deliver_targets(struct core *c, struct msg **m, const struct topic *t, const struct targets *v,
+		     enum target_age age);
+/* The subscription that a target means, if it is still there. */
+struct sub *target_sub(const struct core *c, const struct target *to, struct session **s);
+/* May a message on this topic be delivered under sub, as of now? */
+bool sub_allows(const struct core *c, const struct session *s, struct sub *sub,
+		const struct topic *t, u8 qos, bool retain);
+
+/* ---- shared.c ---- */
+void shared_route(struct core *c, struct msg **m, const struct topic *t, struct group *g,
+		  u32 tries);
+void shared_arrived(struct core *c, struct msg **m, const struct topic *t, struct group *g,
+		    const struct target *to, u32 tries);
+
+/* ---- queue.c ---- */
+struct delivery {
+	struct msg **m;
+	u8 qos;
+	bool retain, replay;
+	const u32 *ids; /* count, ids; NULL: none */
+};
+/* One message to one session: straight out, into the window or into the queue. */
+void session_deliver(struct core *c, struct session *s, const struct delivery *d);
+/* Send from the queue what the window and the output allow. */
+void session_pump(struct core *c, struct session *s);
+void queue_clear(struct core *c, struct session *s);
+/* The client has gone: what was for this connection alone goes too. */
+void queue_away(struct core *c, struct session *s);
+void queue_rejudge(struct core *c, struct session *s);
+void session_resend(struct core *c, struct session *s);
+
+/* ---- encode.c ---- */
+struct outgoing {
+	u8 first; /* the fixed header's first byte */
+	u16 pid;
+	const u32 *ids;
+};
+/* The size of the whole packet for this client; 0: it cannot be sent at all. */
+u64 publish_size(const struct core *c, const struct client *cl, const struct msg *m,
+		 const struct outgoing *o);
+/* False when memory is out; then nothing was written. */
+bool publish_send(struct core *c, struct client *cl, struct msg **m, const struct outgoing *o) MUST;
+
+/* ---- will.c ---- */
+struct will *will_new(const struct pkt_connect *p, struct who *author, u32 delay_max_s);
+void will_free(struct will **w);
+void will_fire(struct core *c, struct session *s);
+void will_rejudge(struct core *c, struct session *s);
+
+/* ---- rate.c ---- */
+/* Charge a publication; returns until when (ms) the identity has to wait, 0: go on. */
+u64 rate_charge(struct principal *p, const struct core_limits *l, size_t bytes, u64 now_ms);
+
+/* ---- events.c ---- */
+void event_emit(struct core *c, const struct core_event *e);
+struct core_event event_of_client(const struct client *cl, enum event_kind kind, enum err why);
+void event_client(struct core *c, const struct client *cl, enum event_kind kind, enum err why,
+		  const char *text);
+void event_denied(struct core *c, const struct session *s, enum action a, struct slice topic,
+		  enum err why);
+void event_session(struct core *c, const struct session *s, enum event_kind kind, enum err why,
+		   struct slice topic);
+
+/* ---- messages between shards (post.c) ---- */
+enum post_kind { POST_DELIVER, POST_SHARED };
+struct core_msg {
+	u32 magic;
+	enum post_kind kind;
+	struct msg *m;
+	struct group *group;
+	u32 tries;
+	u32 n;
+	struct target to[];
+};
+void post_deliver(struct core *c, u32 shard, struct msg **m, const struct targets *v);
+void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
+		 const struct target *to, u32 tries);
+
+#endif

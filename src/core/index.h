@@ -1,0 +1,88 @@
+/* index: who wants a topic?  The subscriptions of all shards, read without locks.
+ *
+ * Each node of the tree holds an array of references to subscriptions: appending writes behind the
+ * end and then publishes the new length; removing marks the entry, and an array with too many marks
+ * is made anew.  A match yields the references grouped by the shard that owns them, since each
+ * group travels as one. */
+#ifndef PICKET_CORE_INDEX_H
+#define PICKET_CORE_INDEX_H
+
+#include "core/msg.h"
+#include "core/tree.h"
+
+struct target {
+	u32 slot, gen; /* of the session */
+	u32 sub;       /* index among its subscriptions */
+};
+
+struct targets {
+	struct target *v;
+	u32 n, cap;
+};
+
+struct subref { /* immutable but for gen, which becomes 0 when the subscription is gone */
+	u32 slot;
+	_Atomic u32 gen;
+	u32 sub, shard;
+};
+
+struct subrefs {
+	struct retired gc;
+	_Atomic u32 n;
+	u32 cap, marks; /* the writer's: marks are entries that are gone */
+	struct subref v[];
+};
+
+/* The members of one $share name on one filter; lives on while messages for it are under way. */
+struct group {
+	struct retired gc;
+	_Atomic u32 refs;
+	_Atomic(void *) members; /* struct subrefs */
+	_Atomic u32 turn;	 /* round robin */
+	u16 name_len;
+	u8 name[];
+};
+
+struct groups {
+	struct retired gc;
+	u32 n;
+	struct group *v[];
+};
+
+struct index {
+	struct tree tree;
+	struct epoch *epoch;
+	pthread_mutex_t lock; /* writers */
+	_Atomic u64 subscriptions;
+};
+
+/* Scratch of one shard, reused for every match. */
+struct match {
+	u32 nshards;
+	u32 found; /* subscriptions, a group counting as one */
+	struct targets *shard;
+	struct group *
+		*groups; /* shared subscriptions that matched; one member each is to be picked */
+	u32 ngroups, groups_cap;
+};
+
+void index_init(struct index *x, struct epoch *e, const struct hash_key *key);
+void index_free(struct index *x); /* nothing is subscribed any more */
+/* Published when it returns.  Any thread. */
+void index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub);
+void index_remove(struct index *x, const struct filter *f, const struct handle *s, u32 sub);
+
+void match_init(struct match *m, u32 nshards);
+void match_free(struct match *m);
+/* Inside an epoch.  Empties m and fills it. */
+void index_match(const struct index *x, const struct topic *t, const struct path_hash *h,
+		 struct match *m);
+
+/* One living member in turn; false when there is none.  Inside an epoch, or holding a reference to
+ * g. */
+bool group_pick(struct group *g, struct handle *s, u32 *sub);
+struct group *group_ref(struct group *g);
+void group_unref(struct group **g);
+u32 group_size(const struct group *g);
+
+#endif

@@ -1,0 +1,77 @@
+/* post: messages between shards. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/impl.h"
+
+enum { POST_MAGIC = 0x905791a1 };
+
+static struct core_msg *post_new(enum post_kind kind, struct msg **m, u32 n)
+{
+	struct msg *kept = msg_keep(m);
+	struct core_msg *p;
+
+	if (kept == NULL)
+		return NULL;
+	p = xmalloc(sizeof(*p) + n * sizeof(p->to[0]));
+	*p = (struct core_msg){.magic = POST_MAGIC, .kind = kind, .m = kept, .n = n};
+	return p;
+}
+
+void post_deliver(struct core *c, u32 shard, struct msg **m, const struct targets *v)
+{
+	struct core_msg *p = post_new(POST_DELIVER, m, v->n);
+
+	ASSERT(shard != c->shard);
+	if (p == NULL) {
+		c->stats.dropped++;
+		return;
+	}
+	memcpy(p->to, v->v, v->n * sizeof(p->to[0]));
+	c->env.post(c->env.arg, shard, p);
+}
+
+void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
+		 const struct target *to, u32 tries)
+{
+	struct core_msg *p = post_new(POST_SHARED, m, 1);
+
+	ASSERT(shard != c->shard);
+	if (p == NULL) {
+		c->stats.dropped++;
+		return;
+	}
+	p->group = group_ref(g);
+	p->tries = tries;
+	p->to[0] = *to;
+	c->env.post(c->env.arg, shard, p);
+}
+
+void core_msg_drop(struct core_msg *p)
+{
+	ASSERT(p->magic == POST_MAGIC);
+	if (p->group != NULL)
+		group_unref(&p->group);
+	msg_unref(&p->m);
+	p->magic = 0;
+	free(p);
+}
+
+void core_receive(struct core *c, struct core_msg *p)
+{
+	struct targets v = {p->to, p->n, p->n};
+	struct topic t;
+	enum err e;
+
+	OBJ_CHECK(c, CORE_MAGIC);
+	ASSERT(p->magic == POST_MAGIC);
+	core_enter(c);
+	e = topic_parse(p->m->topic, &t);
+	ASSERT(e == E_OK);
+	if (p->kind == POST_SHARED)
+		shared_arrived(c, &p->m, &t, p->group, &p->to[0], p->tries);
+	else
+		deliver_targets(c, &p->m, &t, &v, STALE);
+	core_msg_drop(p);
+	core_leave(c);
+}

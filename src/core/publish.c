@@ -1,0 +1,267 @@
+/* publish: PUBLISH from a client: aliases, rights, retained, routing, acknowledgement, rate. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/impl.h"
+
+enum {
+	PROP_EXPIRY = 0x02,
+	PROP_ALIAS = 0x23,
+	REASON_NOBODY = 0x10,
+	MS = 1000,
+	V3_WINDOW_MIN = 1024
+};
+
+/* ---- topic aliases
+ * --------------------------------------------------------------------------------- */
+
+void aliases_free(struct client *cl)
+{
+	struct aliases *a = cl->aliases;
+
+	if (a == NULL)
+		return;
+	cl->aliases = NULL;
+	for (u32 i = 0; i < a->n; i++)
+		free(a->topic[i]);
+	free(a->topic);
+	free(a);
+}
+
+static struct slice alias_get(const struct client *cl, u16 alias)
+{
+	const struct alias *t = cl->aliases != NULL ? cl->aliases->topic[alias - 1] : NULL;
+
+	return t != NULL ? slice_of(t->topic, t->n) : SLICE_NONE;
+}
+
+static void alias_set(struct client *cl, u16 alias, struct slice topic)
+{
+	struct alias **at, *t;
+
+	if (cl->aliases == NULL) {
+		cl->aliases = xcalloc(1, sizeof(*cl->aliases));
+		cl->aliases->n = client_limits(cl)->topic_aliases;
+		cl->aliases->topic = xcalloc(cl->aliases->n, sizeof(struct alias *));
+	}
+	at = &cl->aliases->topic[alias - 1];
+	if (*at != NULL && slice_eq(slice_of((*at)->topic, (*at)->n), topic))
+		return;
+	t = xmalloc(sizeof(*t) + topic.n);
+	t->n = topic.n;
+	memcpy(t->topic, topic.p, topic.n);
+	free(*at);
+	*at = t;
+}
+
+/* Fills p->topic when an alias stands for it. */
+static enum err alias_resolve(struct client *cl, struct pkt_publish *p)
+{
+	u32 most = cl->aliases != NULL ? cl->aliases->n : client_limits(cl)->topic_aliases;
+	struct slice topic;
+
+	if (cl->version != MQTT_5 || !PROP_HAS(&p->props, PROP_ALIAS))
+		return E_OK;
+	if (p->props.topic_alias == 0 || p->props.topic_alias > most)
+		return E_ALIAS;
+	if (!p->topic_absent) {
+		alias_set(cl, p->props.topic_alias, p->topic.s);
+		return E_OK;
+	}
+	topic = alias_get(cl, p->props.topic_alias);
+	return topic.n != 0 ? topic_parse(topic, &p->topic) : E_PROTO;
+}
+
+/* ---- the message
+ * ------------------------------------------------------------------------------------ */
+
+/* What is passed on: everything but what concerns this hop (expiry is counted down, aliases are
+ * ours). */
+static struct slice props_passed(struct core *c, const struct props *p)
+{
+	const u64 hop = 1ull << PROP_EXPIRY | 1ull << PROP_ALIAS;
+	struct props q;
+	struct wr w;
+	struct rd r;
+
+	if ((p->has & hop) == 0)
+		return p->has != 0 || p->user_count != 0 ? p->raw : SLICE_NONE;
+	q = *p;
+	q.has &= ~hop;
+	if (q.has == 0 && q.user_count == 0)
+		return SLICE_NONE;
+	w = wr_of(core_scratch(c, p->raw.n + 8), p->raw.n + 8);
+	props_encode(&w, &q);
+	ASSERT(w.err == E_OK);
+	r = rd_of(wr_done(&w));
+	rd_vbi(&r);
+	return rd_rest(&r);
+}
+
+static void msg_of_publish(struct core *c, const struct client *cl, const struct pkt_publish *p,
+			   struct msg *m)
+{
+	const struct session *s = cl->session;
+
+	*m = (struct msg){.magic = MSG_MAGIC,
+			  .topic = p->topic.s,
+			  .payload = p->payload,
+			  .from = {c->shard, s->slot, s->gen},
+			  .qos = p->qos,
+			  .retain = p->retain};
+	if (cl->version != MQTT_5)
+		return;
+	m->props = props_passed(c, &p->props);
+	if (PROP_HAS(&p->props, PROP_EXPIRY))
+		m->expires_ms = MAX(c->now_ms + (u64)p->props.message_expiry * MS, 1u);
+}
+
+/* SPEC MQTT-3.3.1-5, -6: retained replaces, empty clears. */
+static enum err publish_retain(struct core *c, struct msg **m, const struct topic *t,
+			       struct who *author, u32 retained_max)
+{
+	struct msg *kept;
+	enum err e;
+
+	if ((*m)->payload.n == 0) {
+		retained_clear(&c->hub->retained, t);
+		return E_OK;
+	}
+	kept = msg_keep(m);
+	if (kept == NULL)
+		return E_NOMEM;
+	e = retained_set(&c->hub->retained, t, kept, author, retained_max);
+	msg_unref(&kept);
+	return e;
+}
+
+enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, struct who *author,
+			u32 retained_max, u32 *receivers)
+{
+	enum err e = E_OK;
+
+	*receivers = 0;
+	if ((*m)->retain)
+		e = publish_retain(c, m, t, author, retained_max);
+	if (e == E_OK)
+		*receivers = route(c, m, t);
+	return e;
+}
+
+/* ---- the answer
+ * ---------------------------------------------------------------------------------------- */
+
+/* The seam for durability: an acknowledgement that has to wait for a commit waits here.  Today
+ * sessions live in memory, so what was routed is as safe as it gets and the answer leaves with this
+ * turn. */
+static void publish_answer(struct core *c, struct client *cl, const struct pkt_publish *p,
+			   enum err e, u32 receivers)
+{
+	bool v5 = cl->version == MQTT_5;
+	u8 reason = e != E_OK ? err_reason(e) : receivers == 0 ? REASON_NOBODY : 0;
+
+	if (p->qos == 1)
+		ack_send(c, cl, PKT_PUBACK, p->packet_id, v5 ? reason : 0);
+	if (p->qos != 2)
+		return;
+	/* SPEC MQTT-4.3.3-9: a refused one is over; 3.x cannot be told and goes on. */
+	if (e == E_OK || !v5)
+		pids_add(&cl->session->in, p->packet_id);
+	ack_send(c, cl, PKT_PUBREC, p->packet_id, v5 ? reason : 0);
+}
+
+static void publish_watched(struct core *c, const struct client *cl, const struct msg *m,
+			    u32 receivers)
+{
+	struct core_event e;
+
+	if (!atomic_load_explicit(&cl->session->who->pr->watched, memory_order_relaxed))
+		return;
+	e = event_of_client(cl, EV_PUBLISH, E_OK);
+	e.topic = m->topic;
+	e.qos = m->qos;
+	e.bytes = (u32)m->payload.n;
+	e.receivers = receivers;
+	event_emit(c, &e);
+}
+
+static void publish_accept(struct core *c, struct client *cl, const struct pkt_publish *p)
+{
+	struct session *s = cl->session;
+	struct msg own, *m = &own;
+	u32 receivers = 0;
+	enum err e = E_DENIED;
+
+	msg_of_publish(c, cl, p, &own);
+	if (judge_publish(s->who, &p->topic, p->qos, p->retain) == ALLOW)
+		e = publish_effect(c, &m, &p->topic, s->who, s->lim->v.retained_identity,
+				   &receivers);
+	if (e == E_DENIED) {
+		c->stats.denied_publish++;
+		s->denied++;
+		event_denied(c, s, ACT_PUBLISH, p->topic.s, e);
+	} else if (e != E_OK) {
+		c->stats.dropped++;
+		event_session(c, s, EV_DROPPED, e, p->topic.s);
+	} else {
+		publish_watched(c, cl, m, receivers);
+	}
+	publish_answer(c, cl, p, e, receivers);
+	if (m != &own)
+		msg_unref(&m);
+}
+
+/* More unacknowledged QoS 2 messages than was agreed; 3.x was never told a number. */
+static bool window_full(const struct client *cl)
+{
+	u32 most = client_limits(cl)->receive_maximum;
+
+	if (cl->version != MQTT_5)
+		most = MAX(most, (u32)V3_WINDOW_MIN);
+	return cl->session->in.n >= most;
+}
+
+static enum err publish_check(struct client *cl, struct pkt_publish *p)
+{
+	const struct core_limits *l = client_limits(cl);
+
+	if (cl->version == MQTT_5 && (p->props.user_count > l->user_properties ||
+				      p->props.user_bytes > l->user_property_bytes))
+		return E_TOO_LARGE;
+	return alias_resolve(cl, p);
+}
+
+static void publish_charge(struct core *c, struct client *cl, size_t bytes)
+{
+	u64 until = rate_charge(cl->session->who->pr, client_limits(cl), bytes, c->now_ms);
+
+	if (until == 0)
+		return;
+	cl->resume_ms = until;
+	client_pause(c, cl, P_RATE);
+	client_arm(c, cl);
+}
+
+void on_publish(struct core *c, struct client *cl, const struct frame *f, struct slice body)
+{
+	struct pkt_publish p;
+	enum err e = pkt_publish_decode(f, (enum mqtt_version)cl->version, FROM_CLIENT, body, &p);
+	bool again;
+
+	if (e == E_OK)
+		e = publish_check(cl, &p);
+	again = e == E_OK && p.qos == 2 && pids_has(&cl->session->in, p.packet_id);
+	if (e == E_OK && p.qos == 2 && !again && window_full(cl))
+		e = E_RECEIVE_MAX;
+	if (e != E_OK) {
+		client_end(c, cl, e);
+		return;
+	}
+	cl->msgs_in++;
+	c->stats.msgs_in++;
+	if (again) /* SPEC MQTT-4.3.3-10 */
+		ack_send(c, cl, PKT_PUBREC, p.packet_id, 0);
+	else
+		publish_accept(c, cl, &p);
+	publish_charge(c, cl, body.n);
+}

@@ -1,0 +1,220 @@
+/* qos: the acknowledgements of QoS 1 and 2, both ways; and the two small tables that they need. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/impl.h"
+
+enum { FLIGHTS_MIN = 4, PIDS_MIN = 8, REASON_FAILED = 0x80, REASON_UNKNOWN = 0x92 };
+
+/* ---- messages towards the client
+ * -------------------------------------------------------------------- */
+
+struct flight *flights_at(const struct flights *f, u32 i)
+{
+	ASSERT(i < f->n);
+	return &f->v[f->start + i];
+}
+
+struct flight *flights_add(struct flights *f)
+{
+	if (f->start + f->n == f->cap && f->start != 0) {
+		memmove(f->v, f->v + f->start, f->n * sizeof(*f->v));
+		f->start = 0;
+	}
+	if (f->n == f->cap) {
+		f->cap = f->cap != 0 ? f->cap * 2 : FLIGHTS_MIN;
+		f->v = xrealloc(f->v, f->cap * sizeof(*f->v));
+	}
+	f->v[f->start + f->n] = (struct flight){0};
+	return &f->v[f->start + f->n++];
+}
+
+/* Acknowledgements come in order as a rule, so it is the first nearly always. */
+struct flight *flights_find(struct flights *f, u16 pid)
+{
+	for (u32 i = 0; i < f->n; i++) {
+		struct flight *x = flights_at(f, i);
+		if (x->pid == pid)
+			return x;
+	}
+	return NULL;
+}
+
+static void flight_empty(struct flight *x)
+{
+	if (x->m != NULL)
+		msg_unref(&x->m);
+	free(x->ids);
+	x->ids = NULL;
+}
+
+void flights_remove(struct flights *f, struct flight *x)
+{
+	u32 i = (u32)(x - flights_at(f, 0));
+
+	ASSERT(i < f->n);
+	flight_empty(x);
+	if (i < f->sent)
+		f->sent--;
+	if (i == 0)
+		f->start++;
+	else
+		memmove(x, x + 1, (f->n - i - 1) * sizeof(*x));
+	if (--f->n == 0)
+		f->start = 0;
+}
+
+void flights_clear(struct flights *f)
+{
+	for (u32 i = 0; i < f->n; i++)
+		flight_empty(flights_at(f, i));
+	free(f->v);
+	*f = (struct flights){0};
+}
+
+/* SPEC MQTT-2.2.1-4: not zero and not in use; there are more identifiers than a window has room. */
+u16 session_pid(struct session *s)
+{
+	ASSERT(s->out.n < UINT16_MAX);
+	do {
+		s->next_pid = s->next_pid == UINT16_MAX ? 1 : (u16)(s->next_pid + 1);
+	} while (flights_find(&s->out, s->next_pid) != NULL);
+	return s->next_pid;
+}
+
+/* ---- QoS 2 from the client
+ * ------------------------------------------------------------------------------- */
+
+static u32 pids_find(const struct pids *p, u16 pid)
+{
+	u32 i = 0;
+
+	while (i < p->n && p->v[i] != pid)
+		i++;
+	return i;
+}
+
+bool pids_has(const struct pids *p, u16 pid)
+{
+	return pids_find(p, pid) < p->n;
+}
+
+bool pids_add(struct pids *p, u16 pid)
+{
+	if (pids_has(p, pid))
+		return false;
+	if (p->n == p->cap) {
+		p->cap = p->cap != 0 ? p->cap * 2 : PIDS_MIN;
+		p->v = xrealloc(p->v, p->cap * sizeof(*p->v));
+	}
+	p->v[p->n++] = pid;
+	return true;
+}
+
+bool pids_del(struct pids *p, u16 pid)
+{
+	u32 i = pids_find(p, pid);
+
+	if (i == p->n)
+		return false;
+	memmove(p->v + i, p->v + i + 1, (p->n - i - 1) * sizeof(*p->v));
+	if (--p->n == 0 && p->cap > PIDS_MIN) { /* idle costs next to nothing */
+		free(p->v);
+		*p = (struct pids){0};
+	}
+	return true;
+}
+
+/* ---- packets
+ * ------------------------------------------------------------------------------------------------
+ */
+
+void ack_send(struct core *c, struct client *cl, enum pkt_type type, u16 pid, u8 reason)
+{
+	struct wr w = client_wr(c, cl, 8);
+
+	pkt_ack_encode(&w, (enum mqtt_version)cl->version, type, pid, reason);
+	client_wr_done(c, cl, &w);
+}
+
+static void flight_done(struct core *c, struct session *s, struct flight *x)
+{
+	flights_remove(&s->out, x);
+	if (s->out.n == 0 && s->out.cap > FLIGHTS_MIN) /* idle costs next to nothing */
+		flights_clear(&s->out);
+	session_pump(c, s);
+}
+
+static enum err on_puback(struct core *c, struct session *s, const struct pkt_ack *p)
+{
+	struct flight *x = flights_find(&s->out, p->packet_id);
+
+	if (x == NULL)
+		return E_OK; /* late, after a resend; harmless */
+	if (x->qos != 1)
+		return E_PROTO;
+	flight_done(c, s, x);
+	return E_OK;
+}
+
+/* SPEC MQTT-4.3.3-4: below 0x80 the message is released, else its delivery is over. */
+static enum err on_pubrec(struct core *c, struct session *s, const struct pkt_ack *p)
+{
+	struct flight *x = flights_find(&s->out, p->packet_id);
+
+	if (x == NULL) {
+		if (p->reason < REASON_FAILED)
+			ack_send(c, s->client, PKT_PUBREL, p->packet_id, REASON_UNKNOWN);
+		return E_OK;
+	}
+	if (x->qos != 2)
+		return E_PROTO;
+	if (p->reason >= REASON_FAILED) {
+		flight_done(c, s, x);
+		return E_OK;
+	}
+	flight_empty(x);
+	x->state = F_RELEASED;
+	ack_send(c, s->client, PKT_PUBREL, p->packet_id, 0);
+	return E_OK;
+}
+
+static enum err on_pubcomp(struct core *c, struct session *s, const struct pkt_ack *p)
+{
+	struct flight *x = flights_find(&s->out, p->packet_id);
+
+	if (x == NULL)
+		return E_OK;
+	if (x->qos != 2 || x->state != F_RELEASED)
+		return E_PROTO;
+	flight_done(c, s, x);
+	return E_OK;
+}
+
+static enum err on_pubrel(struct core *c, struct session *s, const struct pkt_ack *p)
+{
+	bool known = pids_del(&s->in, p->packet_id);
+
+	ack_send(c, s->client, PKT_PUBCOMP, p->packet_id, known ? 0 : REASON_UNKNOWN);
+	return E_OK;
+}
+
+void on_ack(struct core *c, struct client *cl, const struct frame *f, struct slice body)
+{
+	struct session *s = cl->session;
+	struct pkt_ack p;
+	enum err e = pkt_ack_decode(f, (enum mqtt_version)cl->version, body, &p);
+
+	if (e == E_OK) {
+		if (f->type == PKT_PUBACK)
+			e = on_puback(c, s, &p);
+		else if (f->type == PKT_PUBREC)
+			e = on_pubrec(c, s, &p);
+		else if (f->type == PKT_PUBREL)
+			e = on_pubrel(c, s, &p);
+		else
+			e = on_pubcomp(c, s, &p);
+	}
+	if (e != E_OK)
+		client_end(c, cl, e);
+}

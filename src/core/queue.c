@@ -1,0 +1,326 @@
+/* queue: from "this session gets this message" to bytes: straight out, into the window, or to wait.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/impl.h"
+
+enum { FLAG_DUP = 8, FLAG_RETAIN = 1, QOS_SHIFT = 1 };
+
+static u32 *ids_copy(const u32 *ids)
+{
+	u32 *copy;
+
+	if (ids == NULL)
+		return NULL;
+	copy = xmalloc((ids[0] + 1) * sizeof(u32));
+	memcpy(copy, ids, (ids[0] + 1) * sizeof(u32));
+	return copy;
+}
+
+static u8 first_byte(u8 qos, bool retain, bool dup)
+{
+	return (u8)(PKT_PUBLISH << 4 | (dup ? FLAG_DUP : 0) | qos << QOS_SHIFT |
+		    (retain ? FLAG_RETAIN : 0));
+}
+
+/* Counted by name; said at every doubling, not at every message. */
+static void session_dropped(struct core *c, struct session *s, const struct msg *m, enum err why)
+{
+	c->stats.dropped++;
+	s->dropped++;
+	if ((s->dropped & (s->dropped - 1)) == 0)
+		event_session(c, s, EV_DROPPED, why, m->topic);
+}
+
+static bool output_has_room(const struct session *s)
+{
+	return s->client != NULL && s->client->out.bytes < s->lim->v.output_buffer;
+}
+
+static u32 window(const struct session *s)
+{
+	return s->client->receive_max;
+}
+
+/* SPEC MQTT-3.1.2-24, -25: what is too large for the client is as if delivered. */
+static bool fits_client(struct core *c, struct session *s, const struct msg *m,
+			const struct outgoing *o)
+{
+	u64 size = publish_size(c, s->client, m, o);
+
+	if (size != 0 && size <= s->client->max_packet)
+		return true;
+	session_dropped(c, s, m, E_TOO_LARGE);
+	return false;
+}
+
+static void send_plain(struct core *c, struct session *s, const struct delivery *d)
+{
+	struct outgoing o = {.first = first_byte(0, d->retain, false), .ids = d->ids};
+
+	if (fits_client(c, s, *d->m, &o) && !publish_send(c, s->client, d->m, &o))
+		session_dropped(c, s, *d->m, E_NOMEM);
+}
+
+/* Into the window.  ids is taken. */
+static void send_flight(struct core *c, struct session *s, const struct delivery *d, u32 *ids)
+{
+	struct outgoing o = {.first = first_byte(d->qos, d->retain, false), .ids = ids};
+	struct msg *kept = NULL;
+	struct flight *x;
+
+	ASSERT(s->out.sent == s->out.n);
+	o.pid = 1; /* any: the size is the same */
+	if (fits_client(c, s, *d->m, &o)) {
+		kept = msg_keep(d->m);
+		if (kept == NULL)
+			session_dropped(c, s, *d->m, E_NOMEM);
+	}
+	if (kept == NULL) {
+		free(ids);
+		return;
+	}
+	o.pid = session_pid(s);
+	x = flights_add(&s->out);
+	*x = (struct flight){.m = kept,
+			     .ids = ids,
+			     .pid = o.pid,
+			     .state = F_PUBLISHED,
+			     .qos = d->qos,
+			     .retain = d->retain};
+	s->out.sent++;
+	/* It is kept, so sending it takes no memory that could be missing. */
+	if (!publish_send(c, s->client, d->m, &o))
+		UNREACHABLE("a kept message is there");
+}
+
+/* ---- waiting
+ * ------------------------------------------------------------------------------------------ */
+
+static bool queue_has_room(const struct core *c, const struct session *s, const struct delivery *d)
+{
+	const struct core_limits *l = &s->lim->v;
+	bool online = s->client != NULL;
+
+	if (d->replay)
+		return s->replay_n < c->hub->o.retained_total;
+	return s->queue_n < (online ? l->queue_messages : l->offline_messages) &&
+	       s->queue_bytes + msg_bytes(*d->m) <= (online ? l->queue_bytes : l->offline_bytes);
+}
+
+static void queue_charge(struct session *s, const struct queued *q, bool in)
+{
+	u64 bytes = msg_bytes(q->m);
+
+	if (q->replay) {
+		s->replay_n += in ? 1 : UINT32_MAX;
+		return;
+	}
+	s->queue_n += in ? 1 : UINT32_MAX;
+	ASSERT(in || s->queue_bytes >= bytes);
+	s->queue_bytes = in ? s->queue_bytes + bytes : s->queue_bytes - bytes;
+}
+
+static void queue_put(struct core *c, struct session *s, const struct delivery *d)
+{
+	struct queued *q;
+	struct msg *kept;
+
+	if (!queue_has_room(c, s, d)) {
+		session_dropped(c, s, *d->m, E_QUOTA);
+		return;
+	}
+	kept = msg_keep(d->m);
+	q = kept != NULL ? pool_get(&c->queued_pool) : NULL;
+	if (q == NULL) {
+		session_dropped(c, s, *d->m, E_NOMEM);
+		if (kept != NULL)
+			msg_unref(&kept);
+		return;
+	}
+	q->m = kept;
+	q->ids = ids_copy(d->ids);
+	q->qos = d->qos;
+	q->retain = d->retain;
+	q->replay = d->replay;
+	queue_charge(s, q, true);
+	STAILQ_INSERT_TAIL(&s->queue, q, link);
+}
+
+static void queued_free(struct core *c, struct session *s, struct queued *q)
+{
+	queue_charge(s, q, false);
+	msg_unref(&q->m);
+	free(q->ids);
+	pool_put(&c->queued_pool, q);
+}
+
+/* Keep those that keep() says yes to. */
+static void queue_filter(struct core *c, struct session *s,
+			 bool (*keep)(struct core *c, struct session *s, const struct queued *q))
+{
+	STAILQ_HEAD(, queued) kept = STAILQ_HEAD_INITIALIZER(kept);
+	struct queued *q;
+
+	while ((q = STAILQ_FIRST(&s->queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(&s->queue, link);
+		if (keep(c, s, q))
+			STAILQ_INSERT_TAIL(&kept, q, link);
+		else
+			queued_free(c, s, q);
+	}
+	STAILQ_CONCAT(&s->queue, &kept);
+}
+
+static bool keep_none(struct core *c, struct session *s, const struct queued *q)
+{
+	return false;
+}
+
+static bool keep_durable(struct core *c, struct session *s, const struct queued *q)
+{
+	return q->qos != 0 && !q->replay;
+}
+
+static bool keep_allowed(struct core *c, struct session *s, const struct queued *q)
+{
+	struct topic t;
+	enum err e = topic_parse(q->m->topic, &t);
+
+	ASSERT(e == E_OK);
+	if (judge_deliver(s->who, &t, q->qos, q->retain) == ALLOW)
+		return true;
+	c->stats.denied_delivery++;
+	return false;
+}
+
+void queue_clear(struct core *c, struct session *s)
+{
+	queue_filter(c, s, keep_none);
+	ASSERT(s->queue_n == 0);
+	ASSERT(s->queue_bytes == 0);
+}
+
+void queue_away(struct core *c, struct session *s)
+{
+	queue_filter(c, s, keep_durable);
+	ASSERT(s->replay_n == 0);
+}
+
+void queue_rejudge(struct core *c, struct session *s)
+{
+	queue_filter(c, s, keep_allowed);
+}
+
+/* ---- delivering
+ * --------------------------------------------------------------------------------------------- */
+
+void session_deliver(struct core *c, struct session *s, const struct delivery *d)
+{
+	OBJ_CHECK(s, SESSION_MAGIC);
+	ASSERT(d->qos <= 2);
+	if (s->client == NULL) {
+		if (d->qos != 0 && !d->replay)
+			queue_put(c, s, d);
+		return;
+	}
+	if (d->qos == 0 && !d->replay) {
+		if (output_has_room(s))
+			send_plain(c, s, d);
+		else
+			session_dropped(c, s, *d->m, E_QUOTA);
+		return;
+	}
+	if (!STAILQ_EMPTY(&s->queue) || !output_has_room(s) || s->out.sent != s->out.n ||
+	    (d->qos != 0 && s->out.n >= window(s)))
+		queue_put(c, s, d);
+	else if (d->qos == 0)
+		send_plain(c, s, d);
+	else
+		send_flight(c, s, d, ids_copy(d->ids));
+}
+
+static void queue_send_first(struct core *c, struct session *s)
+{
+	struct queued *q = STAILQ_FIRST(&s->queue);
+	struct delivery d = {.m = &q->m, .qos = q->qos, .retain = q->retain, .ids = q->ids};
+
+	STAILQ_REMOVE_HEAD(&s->queue, link);
+	if (msg_expired(q->m, c->now_ms)) {
+		session_dropped(c, s, q->m, E_TIMEOUT);
+	} else if (q->qos == 0) {
+		send_plain(c, s, &d);
+	} else {
+		send_flight(c, s, &d, q->ids);
+		q->ids = NULL;
+	}
+	queued_free(c, s, q);
+}
+
+/* SPEC MQTT-4.4.0-1: again with its identifier; the PUBLISH with DUP. */
+static void flight_resend(struct core *c, struct session *s, struct flight *x)
+{
+	struct outgoing o = {
+		.first = first_byte(x->qos, x->retain, true), .pid = x->pid, .ids = x->ids};
+
+	if (x->state == F_RELEASED) {
+		ack_send(c, s->client, PKT_PUBREL, x->pid, 0);
+		return;
+	}
+	if (!publish_send(c, s->client, &x->m, &o))
+		UNREACHABLE("a kept message is there");
+}
+
+static void flights_pump(struct core *c, struct session *s)
+{
+	while (s->out.sent < s->out.n && s->out.sent < window(s) && output_has_room(s))
+		flight_resend(c, s, flights_at(&s->out, s->out.sent++));
+}
+
+void session_pump(struct core *c, struct session *s)
+{
+	struct queued *q;
+
+	flights_pump(c, s);
+	while ((q = STAILQ_FIRST(&s->queue)) != NULL && output_has_room(s)) {
+		if (q->qos != 0 && (s->out.n >= window(s) || s->out.sent != s->out.n))
+			return;
+		queue_send_first(c, s);
+	}
+}
+
+/* Is what was under way still something this client may and can have? */
+static bool flight_stays(struct core *c, struct session *s, const struct flight *x)
+{
+	struct outgoing o = {.pid = x->pid, .ids = x->ids};
+	struct topic t;
+	enum err e;
+
+	if (x->state == F_RELEASED)
+		return true;
+	if (!fits_client(c, s, x->m, &o))
+		return false;
+	e = topic_parse(x->m->topic, &t);
+	ASSERT(e == E_OK);
+	if (judge_deliver(s->who, &t, x->qos, x->retain) == ALLOW)
+		return true;
+	c->stats.denied_delivery++;
+	return false;
+}
+
+/* A session goes on with a new connection. */
+void session_resend(struct core *c, struct session *s)
+{
+	ASSERT(s->client != NULL);
+	s->out.sent = 0;
+	for (u32 i = 0; i < s->out.n;) {
+		struct flight *x = flights_at(&s->out, i);
+		if (flight_stays(c, s, x))
+			i++;
+		else
+			flights_remove(&s->out, x);
+	}
+	queue_rejudge(c, s);
+	session_pump(c, s);
+}

@@ -1,0 +1,227 @@
+/* retained: see retained.h. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/retained.h"
+
+#define LOAD(p)	      atomic_load_explicit(&(p), memory_order_acquire)
+#define PUBLISH(p, v) atomic_store_explicit(&(p), (v), memory_order_release)
+
+void retained_init(struct retained_store *r, struct epoch *e, const struct hash_key *key,
+		   u32 total_max, u64 bytes_max)
+{
+	r->epoch = e;
+	r->total_max = total_max;
+	r->bytes_max = bytes_max;
+	atomic_init(&r->count, 0);
+	atomic_init(&r->bytes, 0);
+	ASSERT(pthread_mutex_init(&r->lock, NULL) == 0);
+	tree_init(&r->tree, e, key);
+}
+
+static void retained_drop(struct retired *gc)
+{
+	struct retained *e = CONTAINER_OF(gc, struct retained, gc);
+
+	msg_unref(&e->m);
+	who_unref(&e->author);
+	free(e);
+}
+
+static bool always(void *arg, const struct retained *e)
+{
+	return true;
+}
+
+void retained_free(struct retained_store *r)
+{
+	retained_purge(r, always, NULL);
+	ASSERT(atomic_load(&r->count) == 0);
+	ASSERT(atomic_load(&r->bytes) == 0);
+	tree_free(&r->tree);
+	pthread_mutex_destroy(&r->lock);
+}
+
+static void retained_count(struct retained_store *r, const struct retained *e, bool in)
+{
+	u64 bytes = msg_bytes(e->m);
+
+	if (in) {
+		atomic_fetch_add(&r->count, 1);
+		atomic_fetch_add(&r->bytes, bytes);
+		atomic_fetch_add(&e->author->pr->retained, 1);
+	} else {
+		ASSERT(atomic_fetch_sub(&r->count, 1) > 0);
+		ASSERT(atomic_fetch_sub(&r->bytes, bytes) >= bytes);
+		ASSERT(atomic_fetch_sub(&e->author->pr->retained, 1) > 0);
+	}
+}
+
+/* Take what n holds out of the counts and of sight. */
+static void node_clear(struct retained_store *r, struct node *n)
+{
+	struct retained *e = LOAD(n->value);
+
+	if (e == NULL)
+		return;
+	PUBLISH(n->value, NULL);
+	retained_count(r, e, false);
+	epoch_retire(r->epoch, &e->gc, retained_drop);
+}
+
+static bool retained_fits(const struct retained_store *r, const struct retained *old,
+			  const struct msg *m, const struct who *author, u32 identity_max)
+{
+	bool same = old != NULL && old->author->pr == author->pr;
+	u64 bytes_old = old != NULL ? msg_bytes(old->m) : 0;
+
+	if (!same && atomic_load(&author->pr->retained) >= identity_max)
+		return false;
+	if (old == NULL && atomic_load(&r->count) >= r->total_max)
+		return false;
+	return atomic_load(&r->bytes) - bytes_old + msg_bytes(m) <= r->bytes_max;
+}
+
+enum err retained_set(struct retained_store *r, const struct topic *t, struct msg *m,
+		      struct who *author, u32 identity_max)
+{
+	struct path p = path_topic(t);
+	struct path_hash h;
+	struct retained *e, *old;
+	struct node *n;
+	bool fits;
+
+	tree_hash(&r->tree, &p, &h);
+	e = xcalloc(1, sizeof(*e));
+	*e = (struct retained){.m = msg_ref(m), .author = who_ref(author)};
+	pthread_mutex_lock(&r->lock);
+	n = tree_make(&r->tree, &p, &h);
+	old = LOAD(n->value);
+	fits = retained_fits(r, old, m, author, identity_max);
+	if (fits) {
+		retained_count(r, e, true);
+		PUBLISH(n->value, e);
+		if (old != NULL) {
+			retained_count(r, old, false);
+			epoch_retire(r->epoch, &old->gc, retained_drop);
+		}
+	}
+	tree_prune(&r->tree, n);
+	pthread_mutex_unlock(&r->lock);
+	if (!fits)
+		retained_drop(&e->gc);
+	return fits ? E_OK : E_QUOTA;
+}
+
+void retained_clear(struct retained_store *r, const struct topic *t)
+{
+	struct path p = path_topic(t);
+	struct path_hash h;
+	struct node *n;
+
+	tree_hash(&r->tree, &p, &h);
+	pthread_mutex_lock(&r->lock);
+	n = tree_find(&r->tree, &p, &h);
+	if (n != NULL) {
+		node_clear(r, n);
+		tree_prune(&r->tree, n);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* A walk over the nodes that a filter matches; one frame a level. */
+struct frame_at {
+	struct node *n;
+	u32 pos;
+};
+struct walk {
+	struct frame_at f[LIM_TOPIC_LEVELS + 1];
+	u32 depth;
+};
+
+static bool node_is_dollar(const struct node *n)
+{
+	return n->len != 0 && n->name[0] == '$';
+}
+
+/* The next child of the frame on top that level i of the filter admits. */
+static struct node *walk_child(struct walk *w, const struct filter *f, const struct path_hash *h)
+{
+	struct frame_at *top = &w->f[w->depth - 1];
+	u32 level = w->depth - 1;
+	bool rest = f->hash && level + 1 >= f->nlevel;
+	struct node *c;
+
+	if (!rest && level >= f->nlevel)
+		return NULL;
+	if (!rest && !(f->plus_mask >> level & 1)) {
+		if (top->pos++ != 0)
+			return NULL;
+		return node_child(top->n, h->h[level], filter_level(f, level));
+	}
+	while ((c = node_next(top->n, &top->pos)) != NULL) {
+		if (level != 0 || !node_is_dollar(c)) /* SPEC MQTT-4.7.2-1 */
+			return c;
+	}
+	return NULL;
+}
+
+/* Does the node depth levels down end where the filter does? */
+static bool walk_hit(const struct filter *f, u32 levels)
+{
+	return f->hash ? levels + 1 >= f->nlevel : levels == f->nlevel;
+}
+
+void retained_each(const struct retained_store *r, const struct filter *f,
+		   bool (*cb)(void *arg, const struct retained *e), void *arg)
+{
+	struct path p = path_filter(f);
+	struct path_hash h;
+	struct walk w = {.depth = 1};
+
+	tree_hash(&r->tree, &p, &h);
+	w.f[0] = (struct frame_at){r->tree.root, 0};
+	while (w.depth > 0) {
+		struct node *c = walk_child(&w, f, &h);
+		const struct retained *e;
+
+		if (c == NULL) {
+			w.depth--;
+			continue;
+		}
+		e = walk_hit(f, w.depth) ? LOAD(c->value) : NULL;
+		if (e != NULL && !cb(arg, e))
+			return;
+		if (w.depth <= LIM_TOPIC_LEVELS)
+			w.f[w.depth++] = (struct frame_at){c, 0};
+	}
+}
+
+void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const struct retained *e),
+		    void *arg)
+{
+	struct frame_at f[LIM_TOPIC_LEVELS + 1];
+	struct retained *e;
+	u32 depth = 1;
+
+	pthread_mutex_lock(&r->lock);
+	f[0] = (struct frame_at){r->tree.root, 0};
+	while (depth > 0) {
+		struct frame_at *top = &f[depth - 1];
+		struct node *c = node_next(top->n, &top->pos);
+
+		if (c != NULL) {
+			ASSERT(depth <= LIM_TOPIC_LEVELS);
+			f[depth++] = (struct frame_at){c, 0};
+			continue;
+		}
+		/* All below is done: nobody holds a place in it when it goes. */
+		c = top->n;
+		depth--;
+		e = LOAD(c->value);
+		if (e != NULL && drop(arg, e))
+			node_clear(r, c);
+		tree_prune_one(&r->tree, c);
+	}
+	pthread_mutex_unlock(&r->lock);
+}

@@ -1,0 +1,41 @@
+/* retained: the last retained message of each topic, in a tree that readers walk without locks.
+ *
+ * An entry remembers its author; whoever hands one out asks again whether the author may publish it
+ * and the receiver may have it (I09).  Counts are kept an identity and in all. */
+#ifndef PICKET_CORE_RETAINED_H
+#define PICKET_CORE_RETAINED_H
+
+#include "core/msg.h"
+#include "core/tree.h"
+
+struct retained {
+	struct retired gc;
+	struct msg *m;
+	struct who *author;
+};
+
+struct retained_store {
+	struct tree tree;
+	struct epoch *epoch;
+	pthread_mutex_t lock; /* writers */
+	u32 total_max;
+	u64 bytes_max;
+	_Atomic u64 count, bytes;
+};
+
+void retained_init(struct retained_store *r, struct epoch *e, const struct hash_key *key,
+		   u32 total_max, u64 bytes_max);
+void retained_free(struct retained_store *r);
+/* Keep m (shared) as the last message of its topic.  E_QUOTA: a limit is reached and the topic's
+ * old message stays. */
+enum err retained_set(struct retained_store *r, const struct topic *t, struct msg *m,
+		      struct who *author, u32 identity_max) MUST;
+void retained_clear(struct retained_store *r, const struct topic *t);
+/* Each message under f; borrowed, inside an epoch.  Stops when cb returns false. */
+void retained_each(const struct retained_store *r, const struct filter *f,
+		   bool (*cb)(void *arg, const struct retained *e), void *arg);
+/* Drop the messages whose author drops says yes to (an identity that was revoked; expired ones). */
+void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const struct retained *e),
+		    void *arg);
+
+#endif

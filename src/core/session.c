@@ -1,0 +1,166 @@
+/* session: what a client leaves behind when its connection goes, and when that ends. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/impl.h"
+
+enum { MS = 1000 };
+
+/* ---- slots: how other shards name a session
+ * -------------------------------------------------------- */
+
+static u32 slot_take(struct core *c, struct session *s)
+{
+	u32 i;
+
+	if (c->nfree_slots != 0) {
+		i = c->free_slots[--c->nfree_slots];
+	} else {
+		if (c->slots_used == c->nslots) {
+			c->nslots = c->nslots != 0 ? c->nslots * 2 : 64;
+			c->slots = xrealloc(c->slots, c->nslots * sizeof(*c->slots));
+			c->free_slots = xrealloc(c->free_slots, c->nslots * sizeof(*c->free_slots));
+		}
+		i = c->slots_used++;
+		c->slots[i].gen = 1;
+	}
+	c->slots[i].s = s;
+	s->slot = i;
+	s->gen = c->slots[i].gen;
+	return i;
+}
+
+/* Generation 0 means "gone" to the index and is left out. */
+static void slot_give(struct core *c, const struct session *s)
+{
+	struct slot *at = &c->slots[s->slot];
+
+	ASSERT(at->s == s);
+	at->s = NULL;
+	at->gen = at->gen == UINT32_MAX ? 1 : at->gen + 1;
+	c->free_slots[c->nfree_slots++] = s->slot;
+}
+
+struct session *core_session(const struct core *c, u32 slot, u32 gen)
+{
+	if (slot >= c->slots_used || c->slots[slot].gen != gen)
+		return NULL;
+	return c->slots[slot].s;
+}
+
+/* ---- time away
+ * ---------------------------------------------------------------------------------------- */
+
+static void session_arm(struct core *c, struct session *s)
+{
+	u64 due = MIN(s->ends_ms, s->will_ms);
+
+	if (due == UINT64_MAX)
+		timer_stop(&c->wheel, &s->timer);
+	else
+		timer_start(&c->wheel, &s->timer, due);
+}
+
+static void session_timeout(struct timer *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, timer);
+	struct core *c = s->core;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	ASSERT(s->client == NULL);
+	if (c->now_ms >= s->ends_ms) {
+		session_end(c, &s); /* fires a will that still waits */
+		return;
+	}
+	if (c->now_ms >= s->will_ms)
+		will_fire(c, s);
+	session_arm(c, s);
+}
+
+/* ---- life
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Takes home (a claim) and who. */
+struct session *session_new(struct core *c, struct home *home, struct who *who)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	ASSERT(home->session == NULL);
+	ASSERT(home->shard == c->shard);
+	s->magic = SESSION_MAGIC;
+	s->core = c;
+	s->home = home;
+	s->who = who;
+	s->ends_ms = s->will_ms = UINT64_MAX;
+	s->timer.fire = session_timeout;
+	STAILQ_INIT(&s->queue);
+	slot_take(c, s);
+	home->session = s;
+	c->stats.sessions++;
+	return s;
+}
+
+void session_attach(struct core *c, struct session *s, struct client *cl)
+{
+	ASSERT(s->client == NULL);
+	ASSERT(cl->session == NULL);
+	timer_stop(&c->wheel, &s->timer);
+	s->ends_ms = s->will_ms = UINT64_MAX;
+	s->client = cl;
+	cl->session = s;
+	s->out.sent = 0;
+	atomic_fetch_add(&s->who->pr->connections, 1);
+}
+
+void session_detach(struct core *c, struct session *s, enum detach_why why)
+{
+	struct client *cl = s->client;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	ASSERT(cl != NULL && cl->session == s);
+	ASSERT(atomic_fetch_sub(&s->who->pr->connections, 1) > 0);
+	s->client = NULL;
+	cl->session = NULL;
+	if (why == DETACH_GOODBYE && s->will != NULL)
+		will_free(&s->will);
+	if (s->expiry_s == 0) {
+		session_end(c, &s);
+		return;
+	}
+	queue_away(c, s);
+	if (s->expiry_s != UINT32_MAX)
+		s->ends_ms = c->now_ms + (u64)s->expiry_s * MS;
+	if (s->will != NULL && s->will->delay_s == 0)
+		will_fire(c, s);
+	else if (s->will != NULL)
+		s->will_ms = c->now_ms + (u64)s->will->delay_s * MS;
+	session_arm(c, s);
+}
+
+/* SPEC MQTT-3.1.2-8: a will that waits is published when the session ends. */
+void session_end(struct core *c, struct session **sp)
+{
+	struct session *s = *sp;
+
+	*sp = NULL;
+	OBJ_CHECK(s, SESSION_MAGIC);
+	ASSERT(s->client == NULL);
+	subs_drop_all(c, s);
+	if (s->will != NULL)
+		will_fire(c, s);
+	timer_stop(&c->wheel, &s->timer);
+	queue_clear(c, s);
+	flights_clear(&s->out);
+	free(s->in.v);
+	slot_give(c, s);
+	if (s->lim != NULL)
+		limits_unref(c, &s->lim);
+	s->home->session = NULL;
+	directory_release(&c->hub->directory, &s->home);
+	who_unref(&s->who);
+	ASSERT(c->stats.sessions > 0);
+	c->stats.sessions--;
+	s->magic = 0;
+	free(s);
+}

@@ -1,0 +1,322 @@
+/* subs: SUBSCRIBE and UNSUBSCRIBE; the subscriptions of a session and the retained messages that a
+ * new one brings.  SUBACK tells the truth and leaves only after the index has been published. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/impl.h"
+
+enum { CODE_V3_FAILED = 0x80, CODE_NO_SUBSCRIPTION = 0x11, ACK_HEAD = 32, HOLE = UINT32_MAX };
+enum { PROP_SUBSCRIPTION_ID = 0x0b };
+
+static struct handle session_handle(const struct core *c, const struct session *s)
+{
+	return (struct handle){c->shard, s->slot, s->gen};
+}
+
+static u32 text_hash(const struct core *c, struct slice text)
+{
+	return (u32)hash_bytes(&c->hub->key, text.p, text.n);
+}
+
+static struct slice sub_text(const struct sub *b)
+{
+	struct slice f = b->filter.s;
+
+	/* What was before the filter is "$share/NAME/"; both lie in text. */
+	return slice_of(b->text, (size_t)(f.p - b->text) + f.n);
+}
+
+static u32 subs_find(const struct core *c, const struct session *s, struct slice text)
+{
+	u32 h = text_hash(c, text);
+
+	for (u32 i = 0; i < s->subs_cap; i++) {
+		if (s->sub_hash[i] == h && s->subs[i] != NULL &&
+		    slice_eq(sub_text(s->subs[i]), text))
+			return i;
+	}
+	return HOLE;
+}
+
+static u32 subs_hole(struct session *s)
+{
+	u32 n = s->subs_cap;
+
+	for (u32 i = s->subs_n == n ? n : 0; i < n; i++) {
+		if (s->subs[i] == NULL)
+			return i;
+	}
+	s->subs_cap = n != 0 ? n * 2 : 1;
+	s->subs = xrealloc(s->subs, s->subs_cap * sizeof(struct sub *));
+	s->sub_hash = xrealloc(s->sub_hash, s->subs_cap * sizeof(u32));
+	for (u32 i = n; i < s->subs_cap; i++)
+		s->subs[i] = NULL;
+	return n;
+}
+
+static void subs_remove(struct core *c, struct session *s, u32 i)
+{
+	struct handle h = session_handle(c, s);
+
+	ASSERT(s->subs[i] != NULL);
+	index_remove(&c->hub->index, &s->subs[i]->filter, &h, i);
+	free(s->subs[i]);
+	s->subs[i] = NULL;
+	s->subs_n--;
+	c->stats.subscriptions--;
+}
+
+void subs_drop_all(struct core *c, struct session *s)
+{
+	for (u32 i = 0; i < s->subs_cap; i++) {
+		if (s->subs[i] != NULL)
+			subs_remove(c, s, i);
+	}
+	ASSERT(s->subs_n == 0);
+	free(s->subs);
+	free(s->sub_hash);
+	s->subs = NULL;
+	s->sub_hash = NULL;
+	s->subs_cap = 0;
+}
+
+/* The highest QoS, not above what is asked for, at which the filter is granted; 0xff: none. */
+static u8 subs_judge(const struct session *s, const struct filter *f, u8 qos, bool *clear)
+{
+	for (u8 q = qos;; q--) {
+		if (judge_subscribe(s->who, f, q, clear) == ALLOW)
+			return q;
+		if (q == 0)
+			return 0xff;
+	}
+}
+
+/* What the rights of now leave of the subscriptions. */
+void subs_rejudge(struct core *c, struct session *s)
+{
+	u64 serial = rights_serial(c->hub);
+
+	for (u32 i = 0; i < s->subs_cap; i++) {
+		struct sub *b = s->subs[i];
+		u8 q;
+
+		if (b == NULL)
+			continue;
+		q = subs_judge(s, &b->filter, b->qos, &b->clear);
+		b->serial = serial;
+		if (q == b->qos)
+			continue;
+		b->clear = b->clear && q == b->qos;
+		if (q != 0xff)
+			b->qos = q;
+		if (q != 0xff)
+			continue;
+		event_denied(c, s, ACT_SUBSCRIBE, sub_text(b), E_DENIED);
+		subs_remove(c, s, i);
+	}
+}
+
+/* ---- SUBSCRIBE
+ * ------------------------------------------------------------------------------------------ */
+
+static struct sub *sub_new(const struct sub_entry *e)
+{
+	struct sub *b = xcalloc(1, sizeof(*b) + e->raw.n);
+	enum err err;
+
+	memcpy(b->text, e->raw.p, e->raw.n);
+	err = filter_parse(slice_of(b->text, e->raw.n), &b->filter);
+	ASSERT(err == E_OK);
+	return b;
+}
+
+static void subs_put(struct core *c, struct session *s, const struct sub_entry *e, u32 id, u8 qos,
+		     bool clear, bool *is_new)
+{
+	u32 i = subs_find(c, s, e->raw);
+	struct handle h = session_handle(c, s);
+	struct sub *b;
+
+	*is_new = i == HOLE;
+	if (*is_new) {
+		i = subs_hole(s);
+		s->subs[i] = sub_new(e);
+		s->sub_hash[i] = text_hash(c, e->raw);
+	}
+	b = s->subs[i];
+	b->id = id;
+	b->qos = qos;
+	b->no_local = e->no_local;
+	b->retain_as_published = e->retain_as_published;
+	b->retain_handling = e->retain_handling;
+	b->clear = clear;
+	b->serial = rights_serial(c->hub);
+	if (!*is_new)
+		return;
+	index_add(&c->hub->index, &b->filter, &h, i);
+	s->subs_n++;
+	c->stats.subscriptions++;
+}
+
+static enum err subscribe_one(struct core *c, struct session *s, const struct sub_entry *e, u32 id,
+			      u8 *qos, bool *is_new)
+{
+	bool clear = false;
+
+	*is_new = false;
+	if (e->err != E_OK)
+		return e->err;
+	*qos = subs_judge(s, &e->filter, e->qos, &clear);
+	if (*qos == 0xff) {
+		c->stats.denied_subscribe++;
+		s->denied++;
+		event_denied(c, s, ACT_SUBSCRIBE, e->raw, E_DENIED);
+		return E_DENIED;
+	}
+	if (s->subs_n >= s->lim->v.subscriptions && subs_find(c, s, e->raw) == HOLE)
+		return E_QUOTA;
+	/* What was judged for a lower QoS holds for that one alone. */
+	subs_put(c, s, e, id, *qos, clear && *qos == e->qos, is_new);
+	return E_OK;
+}
+
+struct replay {
+	struct core *c;
+	struct session *s;
+	struct sub *b;
+	u32 ids[2];
+};
+
+/* One retained message to a new subscriber: its author still may say it, the subscriber may hear
+ * it. */
+static bool replay_one(void *arg, const struct retained *e)
+{
+	struct replay *r = arg;
+	struct msg *m = e->m;
+	struct session *s = r->s;
+	struct delivery d = {.m = &m,
+			     .qos = MIN(m->qos, r->b->qos),
+			     .retain = true,
+			     .replay = true,
+			     .ids = r->b->id != 0 ? r->ids : NULL};
+	struct topic t;
+	enum err err = topic_parse(m->topic, &t);
+
+	ASSERT(err == E_OK);
+	if (msg_expired(m, r->c->now_ms))
+		return true;
+	if (r->b->no_local && m->from.shard == r->c->shard && m->from.slot == s->slot &&
+	    m->from.gen == s->gen)
+		return true;
+	if (judge_publish(e->author, &t, m->qos, true) != ALLOW ||
+	    !sub_allows(r->c, s, r->b, &t, d.qos, true)) {
+		r->c->stats.denied_delivery++;
+		return true;
+	}
+	session_deliver(r->c, s, &d);
+	return true;
+}
+
+static void replay(struct core *c, struct session *s, const struct sub_entry *e, bool is_new)
+{
+	u32 i = subs_find(c, s, e->raw);
+	struct replay r = {.c = c, .s = s};
+
+	if (i == HOLE || e->filter.share.n != 0)
+		return;
+	r.b = s->subs[i];
+	r.ids[0] = 1;
+	r.ids[1] = r.b->id;
+	/* SPEC MQTT-3.3.1-9, -10, -11: handling 0 always, 1 for a new one, 2 never. */
+	if (e->retain_handling == 2 || (e->retain_handling == 1 && !is_new))
+		return;
+	retained_each(&c->hub->retained, &r.b->filter, replay_one, &r);
+}
+
+static u8 suback_code(const struct client *cl, enum err e, u8 qos)
+{
+	if (e == E_OK)
+		return qos;
+	return cl->version == MQTT_5 ? err_reason(e) : CODE_V3_FAILED;
+}
+
+static void ack_codes(struct core *c, struct client *cl, enum pkt_type type, u16 pid,
+		      struct slice codes)
+{
+	struct wr w = client_wr(c, cl, ACK_HEAD + codes.n);
+
+	pkt_suback_encode(&w, (enum mqtt_version)cl->version, type, pid, codes);
+	client_wr_done(c, cl, &w);
+}
+
+static bool user_properties_fit(const struct client *cl, const struct props *p)
+{
+	const struct core_limits *l = client_limits(cl);
+
+	return cl->version != MQTT_5 ||
+	       (p->user_count <= l->user_properties && p->user_bytes <= l->user_property_bytes);
+}
+
+/* Two bytes of scratch an entry: its code, and whether it is a new subscription. */
+void on_subscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body)
+{
+	struct session *s = cl->session;
+	struct pkt_subscribe p, again;
+	struct sub_entry e;
+	u8 *codes, *fresh, qos = 0;
+	u32 n = 0, id = 0;
+	enum err err = pkt_subscribe_decode(f, (enum mqtt_version)cl->version, body, &p);
+
+	if (err == E_OK && !user_properties_fit(cl, &p.props))
+		err = E_TOO_LARGE;
+	if (err != E_OK) {
+		client_end(c, cl, err);
+		return;
+	}
+	if (cl->version == MQTT_5 && PROP_HAS(&p.props, PROP_SUBSCRIPTION_ID))
+		id = p.props.subscription_id;
+	codes = core_scratch(c, 2u * p.count);
+	fresh = codes + p.count;
+	for (again = p; sub_next(&p, &e); n++) {
+		bool is_new = false;
+		err = n < s->lim->v.filters_per_subscribe
+			      ? subscribe_one(c, s, &e, id, &qos, &is_new)
+			      : E_QUOTA;
+		if (err != E_DENIED) /* that was said already */
+			event_session(c, s, EV_SUBSCRIBE, err, e.raw);
+		codes[n] = suback_code(cl, err, qos);
+		fresh[n] = is_new;
+	}
+	ASSERT(n == again.count);
+	ack_codes(c, cl, PKT_SUBACK, p.packet_id, slice_of(codes, n));
+	for (n = 0; sub_next(&again, &e); n++) {
+		if (codes[n] < CODE_V3_FAILED)
+			replay(c, s, &e, fresh[n] != 0);
+	}
+}
+
+void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body)
+{
+	struct session *s = cl->session;
+	struct pkt_unsubscribe p;
+	struct sub_entry e;
+	u32 n = 0;
+	u8 *codes;
+	enum err err = pkt_unsubscribe_decode(f, (enum mqtt_version)cl->version, body, &p);
+
+	if (err == E_OK && !user_properties_fit(cl, &p.props))
+		err = E_TOO_LARGE;
+	if (err != E_OK) {
+		client_end(c, cl, err);
+		return;
+	}
+	codes = core_scratch(c, p.count);
+	for (; unsub_next(&p, &e); n++) {
+		u32 i = subs_find(c, s, e.raw);
+		codes[n] = i == HOLE ? CODE_NO_SUBSCRIPTION : 0;
+		if (i != HOLE)
+			subs_remove(c, s, i);
+	}
+	ack_codes(c, cl, PKT_UNSUBACK, p.packet_id,
+		  cl->version == MQTT_5 ? slice_of(codes, n) : SLICE_NONE);
+}
