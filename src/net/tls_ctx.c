@@ -17,11 +17,6 @@ static const char ciphers_12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128
 				 "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 static const char ciphers_13[] =
 	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-static const char groups[] = "X25519:P-256:P-384";
-/* What keys signs, and what a client's certificate may be signed with. */
-static const char signatures[] =
-	"ECDSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA+SHA256";
-
 static enum err fail(char *what, size_t cap, const char *ours)
 {
 	const char *theirs = ERR_reason_error_string(ERR_peek_last_error());
@@ -140,6 +135,11 @@ static bool session_context(SSL_CTX *ctx, const struct net_tls_options *o)
 
 static bool algorithms_set(SSL_CTX *ctx, u32 min_version)
 {
+	/* These two calls take what they only read as writable. */
+	char groups[] = "X25519:P-256:P-384";
+	/* What keys signs, and what a client's certificate may be signed with. */
+	char signatures[] = "ECDSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA+SHA256";
+
 	SSL_CTX_set_security_level(ctx, 2);
 	return SSL_CTX_set_min_proto_version(ctx, min_version >= 13 ? TLS1_3_VERSION
 								    : TLS1_2_VERSION) == 1 &&
