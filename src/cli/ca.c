@@ -44,7 +44,8 @@ int cmd_ca_show(struct cli *c)
 		out_line(c->out, "from", from);
 		out_line(c->out, "to", to);
 		out_line(c->out, "sha256", i.sha256);
-		fputs("next     for clients to trust: picket ca export --out ca.crt\n", c->out);
+		out_text(c->out, (const char *)a.data);
+		fputs("next     for clients to trust: picket ca export --out ca.crt\n", c->err);
 	}
 	answer_free(&a);
 	return CLI_DONE;

@@ -166,7 +166,8 @@ static int add_tell(struct cli *c, const struct add *a, json_t *reply)
 	bool warn = a->issue.site.host_unsure;
 
 	if (cli_has(c, OPT_JSON)) {
-		tokens_forget(a->made);
+		if (!cli_has(c, OPT_PRINT))
+			tokens_forget(a->made);
 		json_object_set(reply, "identities", a->made);
 		if (a->issue.out != NULL)
 			json_object_set_new(reply, "out", json_string(a->issue.out));
@@ -237,7 +238,8 @@ static int roles_held(struct cli *c, json_t **roles)
 static int reissue_tell(struct cli *c, const struct issue *is, json_t *reply, json_t *made)
 {
 	if (cli_has(c, OPT_JSON)) {
-		json_object_del(reply, "token");
+		if (!cli_has(c, OPT_PRINT))
+			json_object_del(reply, "token");
 		out_json(c->out, reply);
 	} else {
 		if (is->bundles != NULL)

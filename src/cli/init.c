@@ -205,7 +205,7 @@ static bool listener_on(const json_t *status, json_int_t port)
 
 static int init_report(struct cli *c, const struct init *in, const json_t *status)
 {
-	const char *word = in->was_running ? "exists" : "created";
+	const char *word = in->had_state ? "exists" : "created";
 	bool well;
 
 	if (cli_has(c, OPT_JSON)) {
@@ -213,6 +213,8 @@ static int init_report(struct cli *c, const struct init *in, const json_t *statu
 		return status_complete(status) ? CLI_DONE : CLI_WARNED;
 	}
 	out_line(c->out, in->wrote_config ? "created" : "exists", in->config);
+	if (in->named)
+		out_line(c->out, "created", "names and addresses, at the end of it");
 	if (in->wrote_policy)
 		out_line(c->out, "created", in->policy);
 	ca_tell(c, word, status);
@@ -230,7 +232,10 @@ static int init_report(struct cli *c, const struct init *in, const json_t *statu
 		      c->out);
 	well = report_canary(c->out, status) && well;
 	if (in->was_running)
-		fputs("effect   picketd runs already; nothing was changed\n", c->out);
+		fputs(in->named ? "effect   picketd runs already; to take the names: picket config "
+				  "reload\n"
+				: "effect   picketd runs already; nothing was changed\n",
+		      c->out);
 	if (in->names_ignored)
 		out_line(c->out, "warning",
 			 "the names and addresses given are not those of picket.conf, which stays; "

@@ -8,7 +8,9 @@
 struct init {
 	char config[CONF_PATH], policy[CONF_PATH], state[CONF_PATH], run[CONF_PATH];
 	bool was_running, wrote_config, wrote_policy;
-	bool names_ignored; /* --name or --ip differ from the file that is there */
+	bool had_state;	    /* picketd has been here before */
+	bool named;	    /* the names given were added to the picket.conf that was there */
+	bool names_ignored; /* --name or --ip differ from those of the file that is there */
 	struct conf conf;   /* what picket.conf says, once it is there */
 };
 

@@ -1,4 +1,5 @@
 /* init_files: the places of a broker, and the two files that init writes. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -202,13 +203,50 @@ static bool named(const char *const *given, u32 n, const char *names, size_t str
 	return true;
 }
 
-static void names_compare(const struct cli *c, struct init *in)
+/* Names that the file has none of are added at its end; what a person wrote is never changed. */
+static int names_add(struct cli *c, struct init *in, bool names, bool addresses)
+{
+	FILE *f = fopen(in->config, "ae");
+	bool ok;
+
+	if (f == NULL)
+		return out_refuse(c, CODE_FILE_WRITE, in->config);
+	fputs("\n# Added by picket init.\n", f);
+	if (names)
+		list_put(f, "names", &c->opt[OPT_NAME]);
+	if (addresses)
+		list_put(f, "addresses", &c->opt[OPT_IP]);
+	ok = fflush(f) == 0 && fsync(fileno(f)) == 0;
+	if (fclose(f) != 0 || !ok)
+		return out_refuse(c, CODE_FILE_WRITE, in->config);
+	in->named = true;
+	return 0;
+}
+
+static int names_compare(struct cli *c, struct init *in)
 {
 	const struct opt_value *n = &c->opt[OPT_NAME], *a = &c->opt[OPT_IP];
+	bool have_n = named(n->v, n->n, in->conf.name[0], sizeof(in->conf.name[0]), in->conf.names);
+	bool have_a = named(a->v, a->n, in->conf.ip[0], sizeof(in->conf.ip[0]), in->conf.addresses);
+	bool add_n = !have_n && in->conf.names == 0, add_a = !have_a && in->conf.addresses == 0;
 
-	in->names_ignored =
-		!named(n->v, n->n, in->conf.name[0], sizeof(in->conf.name[0]), in->conf.names) ||
-		!named(a->v, a->n, in->conf.ip[0], sizeof(in->conf.ip[0]), in->conf.addresses);
+	in->names_ignored = (!have_n && !add_n) || (!have_a && !add_a);
+	if ((add_n || add_a) && !cli_has(c, OPT_DRY_RUN))
+		return names_add(c, in, add_n, add_a);
+	return 0;
+}
+
+/* Anything in it? */
+static bool folder_there(const char *path)
+{
+	DIR *d = opendir(path);
+	u32 n = 0;
+
+	while (d != NULL && n < 3 && readdir(d) != NULL)
+		n++;
+	if (d != NULL)
+		closedir(d);
+	return n >= 3;
 }
 
 int init_files(struct cli *c, struct init *in)
@@ -216,10 +254,9 @@ int init_files(struct cli *c, struct init *in)
 	char *text;
 	int rc;
 
-	if (access(in->config, F_OK) == 0) {
-		names_compare(c, in);
-		return 0;
-	}
+	in->had_state = folder_there(in->state);
+	if (access(in->config, F_OK) == 0)
+		return names_compare(c, in);
 	text = config_text(c, in);
 	rc = config_try(c, in, text);
 	in->wrote_config = true;

@@ -22,7 +22,7 @@ int issue_begin(struct cli *c, const json_t *roles, const char *const *names, u3
 	if (cli_has(c, OPT_DRY_RUN))
 		return 0;
 	if (is->out == NULL) {
-		if (isatty(fileno(c->out)) && !cli_has(c, OPT_JSON))
+		if (cli_has(c, OPT_PRINT) || (isatty(fileno(c->out)) && !cli_has(c, OPT_JSON)))
 			return 0;
 		return out_refuse(c, CODE_NO_SECRET_SINK, NULL);
 	}

@@ -1,4 +1,6 @@
 /* site: gathers host, port, CA and topics from picketd. */
+#include <arpa/inet.h>
+#include <netdb.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -18,29 +20,73 @@ static const json_t *listener_pick(const json_t *status)
 	return json_array_get(list, 0);
 }
 
-/* What was asked for, the first configured name or address, the first name of the certificate that
- * is not this machine alone. */
-static void host_pick(struct cli *c, const json_t *status, const struct cert_info *cert, char *out,
-		      size_t cap)
+static bool is_address(const char *s)
 {
-	const char *h = cli_value(c, OPT_HOST);
+	u8 b[16];
+
+	return inet_pton(AF_INET, s, b) == 1 || inet_pton(AF_INET6, s, b) == 1;
+}
+
+static bool resolves(const char *name)
+{
+	struct addrinfo *a = NULL;
+
+	if (getaddrinfo(name, NULL, NULL, &a) != 0)
+		return false;
+	freeaddrinfo(a);
+	return true;
+}
+
+/* One name of a certificate that clients elsewhere can use too: a name that is known in the
+ * network, or an address. */
+static bool host_useful(const char *s, bool want_name)
+{
+	if (is_address(s))
+		return !want_name && strncmp(s, "127.", 4) != 0 && strchr(s, ':') == NULL;
+	return want_name && strcmp(s, "localhost") != 0 && strchr(s, '*') == NULL && resolves(s);
+}
+
+static bool host_of_certificate(const struct cert_info *cert, bool want_name, char *out, size_t cap)
+{
 	const char *p = cert->names;
 
-	if (h == NULL)
-		h = json_string_value(json_array_get(json_object_get(status, "names"), 0));
-	if (h == NULL)
-		h = json_string_value(json_array_get(json_object_get(status, "addresses"), 0));
-	snprintf(out, cap, "%s", h != NULL ? h : "localhost");
-	while (h == NULL && *p != 0) {
+	while (*p != 0) {
 		size_t len = strcspn(p, ",");
 
-		if (strncmp(p, "localhost", len) != 0) {
-			snprintf(out, cap, "%.*s", (int)len, p);
-			return;
-		}
+		snprintf(out, cap, "%.*s", (int)len, p);
+		if (host_useful(out, want_name))
+			return true;
 		p += len;
 		p += strspn(p, ", ");
 	}
+	return false;
+}
+
+static const char *first_text(const json_t *object, const char *list)
+{
+	return json_string_value(json_array_get(json_object_get(object, list), 0));
+}
+
+/* What was asked for; this machine, when nobody else can come; what was configured; what the
+ * certificate has. */
+static void host_pick(struct cli *c, const json_t *status, const json_t *listener,
+		      const struct cert_info *cert, char *out, size_t cap)
+{
+	const char *h = cli_value(c, OPT_HOST);
+
+	if (h == NULL && json_is_true(json_object_get(listener, "loopback")))
+		h = cert_has_name(cert, "localhost")
+			    ? "localhost"
+			    : json_string_value(json_object_get(listener, "address"));
+	if (h == NULL)
+		h = first_text(status, "names");
+	if (h == NULL)
+		h = first_text(status, "addresses");
+	if (h != NULL)
+		snprintf(out, cap, "%s", h);
+	else if (!host_of_certificate(cert, true, out, cap) &&
+		 !host_of_certificate(cert, false, out, cap))
+		snprintf(out, cap, "localhost");
 }
 
 static int host_load(struct cli *c, struct site *s)
@@ -59,7 +105,7 @@ static int host_load(struct cli *c, struct site *s)
 	pem = json_string_value(json_object_get(json_object_get(status, "certificate"), "pem"));
 	if (pem != NULL && cert_read(pem, &cert) != E_OK)
 		cert.names[0] = 0;
-	host_pick(c, status, &cert, s->host, sizeof(s->host));
+	host_pick(c, status, l, &cert, s->host, sizeof(s->host));
 	s->host_unsure = cert.names[0] != 0 && !cert_has_name(&cert, s->host);
 	json_decref(status);
 	if (l != NULL && bundle_host_ok(s->host))
