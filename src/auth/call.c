@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/calls.h"
+#include "ipc/codes.h"
 
 struct op {
 	const char *name;
@@ -44,13 +45,6 @@ static const struct {
 } call_rules[] = {AUTH_CALL_TABLE(X)};
 #undef X
 _Static_assert(ARRAY_LEN(ops) == ARRAY_LEN(call_rules), "a handler for every row of ipc/calls.h");
-
-#define X(number, name, word, text, next) {number, word, next},
-static const struct code_row {
-	enum auth_code code;
-	const char *word, *next;
-} code_rows[] = {AUTH_CODE_TABLE(X)};
-#undef X
 
 call_fn *call_handler(const char *op, bool *needs_admin)
 {
@@ -109,15 +103,6 @@ void call_json_free(char *text)
 
 /* ---- refusing ---------------------------------------------------------------------------------
  */
-static const struct code_row *code_row(enum auth_code code)
-{
-	for (size_t i = 0; i < ARRAY_LEN(code_rows); i++) {
-		if (code_rows[i].code == code)
-			return &code_rows[i];
-	}
-	UNREACHABLE("a code without a row");
-}
-
 static enum err code_err(enum auth_code code)
 {
 	if (code == CODE_UNKNOWN_IDENTITY || code == CODE_UNKNOWN_ROLE)
@@ -136,10 +121,11 @@ static enum err code_err(enum auth_code code)
 
 void call_refuse(struct call *c, enum auth_code code, const char *fmt, ...)
 {
-	const struct code_row *row = code_row(code);
+	const struct code_row *row = code_find(code);
 	char text[1024], number[16];
 	va_list ap;
 
+	ASSERT(row != NULL);
 	if (c->stopped)
 		return;
 	va_start(ap, fmt);
