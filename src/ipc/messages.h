@@ -77,6 +77,8 @@ struct m_login {
 };
 enum identity_kind { KIND_DEVICE, KIND_USER, KIND_SERVICE, KIND_ANONYMOUS };
 enum identity_status { STATUS_REVOKED = 0, STATUS_ACTIVE, STATUS_MUST_ROTATE, STATUS_QUARANTINED, STATUS_SUSPENDED };
+/* The client id pattern of VERDICT and IDENTITY: empty is the default of the kind (device: the name, or the
+ * name, ':' and anything; others: anything); else a literal, or a prefix that ends in '*'. */
 struct m_verdict {
 	u32 verdict; /* 1: allow; all else denies */
 	u32 reason;  /* enum err, for the log alone: what leaves is the same for all (E_BUSY and E_UNAVAILABLE apart) */
