@@ -7,7 +7,8 @@
 
 enum {
 	POLICY_TEXT_MAX = 16 << 20, /* bytes of a policy text */
-	POLICY_ROLE_RULES = 4096,   /* rules of one role: each is looked at for each message */
+	POLICY_RULE_COUNT = 4096,   /* rules of a role, denies for everyone: all asked each time */
+	POLICY_ID_ROLES = 64,	    /* roles of one identity */
 	POLICY_FILTER_TEXT = 1024,  /* bytes of a filter as written, with its placeholders */
 	POLICY_CLAIM_NAME = 64,	    /* bytes of NAME in ${claim.NAME} */
 	POLICY_CLIENT_ID = 256,	    /* bytes of a client-id pattern */

@@ -138,7 +138,7 @@ static enum err role_line(struct parser *p, struct role *role)
 		return E_OK;
 	if (parse_accept(p, "limit"))
 		return parse_limits(p, &role->limits);
-	if (role->rules.n == POLICY_ROLE_RULES)
+	if (role->rules.n == POLICY_RULE_COUNT)
 		return parse_fail(p, t->s, "a role has at most 4096 rules",
 				  "split it into two roles");
 	for (u32 i = 0; i < 4; i++) {
@@ -187,6 +187,8 @@ static enum err statement(struct parser *p)
 		return E_OK;
 	if (token_is(t, "role"))
 		return role_statement(p);
+	if (token_is(t, "deny") && p->doc->denies.n == POLICY_RULE_COUNT)
+		return parse_fail(p, t->s, "there are at most 4096 denies for everyone", "");
 	if (token_is(t, "deny"))
 		return parse_rule(p, REACH_EVERYONE, &p->doc->denies);
 	if (token_is(t, "device") || token_is(t, "user") || token_is(t, "service"))

@@ -17,6 +17,10 @@ static enum err add_role(struct parser *p, struct identity *id)
 
 	if (e != E_OK)
 		return e;
+	if (id->nroles == POLICY_ID_ROLES) {
+		free(name);
+		return parse_fail(p, near, "an identity has at most 64 roles", "");
+	}
 	for (u32 i = 0; i < id->nroles; i++) {
 		if (strcmp(id->roles[i], name) == 0) {
 			free(name);

@@ -287,6 +287,43 @@ static void every_cut_is_survived(void **state)
 	}
 }
 
+static void too_many(const char *before, const char *each, u32 n, const char *after,
+		     const char *what)
+{
+	size_t cap = strlen(before) + n * strlen(each) * 2 + strlen(after) + 64, len = 0;
+	char *text = malloc(cap);
+	struct policy_doc *doc;
+	struct policy_error err;
+
+	assert_non_null(text);
+	len += (size_t)snprintf(text + len, cap - len, "%s", before);
+	for (u32 i = 0; i < n; i++)
+		len += (size_t)snprintf(text + len, cap - len, each, i);
+	len += (size_t)snprintf(text + len, cap - len, "%s", after);
+	assert_int_equal(policy_parse(slice_of(text, len), POLICY_RULES, &doc, &err), E_SYNTAX);
+	if (strstr(err.what, what) == NULL)
+		fail_msg("%s", err.what);
+	free(text);
+}
+
+static void counts_end_somewhere(void **state)
+{
+	char *big = calloc(1, (16 << 20) + 1);
+	struct policy_doc *doc;
+	struct policy_error err;
+
+	too_many("role r {", "publish x%u;", 4097, "}", "at most 4096 rules");
+	too_many("", "deny * publish x%u\n", 4097, "", "at most 4096 denies");
+	too_many("role r0 {}\nuser u { role ", "r%u, ", 64, "r64 }", "at most 64 roles");
+	assert_non_null(big);
+	memset(big, ' ', (16 << 20) + 1);
+	assert_int_equal(policy_parse(slice_of(big, (16 << 20) + 1), POLICY_RULES, &doc, &err),
+			 E_SYNTAX);
+	assert_int_equal(policy_parse(slice_of(big, 16 << 20), POLICY_RULES, &doc, &err), E_OK);
+	policy_doc_free(&doc);
+	free(big);
+}
+
 static void walks(void **state)
 {
 	struct policy_doc *doc = doc_of("role b { publish x }\nrole a {}\ndeny * publish y\n"
@@ -343,6 +380,7 @@ int main(void)
 		cmocka_unit_test(mistakes_are_told),
 		cmocka_unit_test(secrets_come_only_first),
 		cmocka_unit_test(every_cut_is_survived),
+		cmocka_unit_test(counts_end_somewhere),
 		cmocka_unit_test(walks),
 		cmocka_unit_test(names),
 	};
