@@ -63,6 +63,9 @@ static void limits_of_size_and_depth(void **state)
 	assert_int_equal(topic_parse(slice_of(b, LIM_TOPIC_LEVELS), &t), E_TOPIC);
 	assert_int_equal(filter_parse(slice_of(b, LIM_TOPIC_LEVELS - 1), &f), E_OK);
 	assert_int_equal(filter_parse(slice_of(b, LIM_TOPIC_LEVELS), &f), E_FILTER);
+	b[0] = 'x'; /* one slash too many behind the last eight bytes that are read at once */
+	assert_int_equal(topic_parse(slice_of(b, LIM_TOPIC_LEVELS), &t), E_OK);
+	assert_int_equal(topic_parse(slice_of(b, LIM_TOPIC_LEVELS + 1), &t), E_TOPIC);
 }
 
 static void filters_and_their_wildcards(void **state)
