@@ -22,7 +22,6 @@ static void event_who(struct core_event *e, const struct who *w)
 struct core_event event_of_client(const struct client *cl, enum event_kind kind, enum err why)
 {
 	struct core_event e = {.kind = kind,
-			       .conn = cl->conn,
 			       .why = why,
 			       .listener = cl->listener->name,
 			       .addr = cl->addr,
