@@ -36,8 +36,8 @@ static void hash_texts(const struct external *x, u8 out[32])
 
 	ASSERT(md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1);
 	for (u32 i = 0; i < 2; i++) {
-		u64 n = x->text[i].n;
-		ASSERT(EVP_DigestUpdate(md, &n, sizeof(n)) == 1);
+		u64 head[2] = {x->err[i], x->text[i].n};
+		ASSERT(EVP_DigestUpdate(md, head, sizeof(head)) == 1);
 		ASSERT(EVP_DigestUpdate(md, x->text[i].p, x->text[i].n) == 1);
 	}
 	ASSERT(EVP_DigestFinal_ex(md, out, NULL) == 1);
@@ -56,27 +56,37 @@ static const char *parse(struct external *x)
 		       : NULL;
 }
 
-static void judge(struct keys *k, u32 i, const char *name)
+static const char *read_text(enum err e)
 {
-	struct external *x = &k->external[i];
+	if (e == E_DENIED)
+		return "permission denied (a key file must be readable by its owner alone)";
+	if (e == E_NOT_FOUND)
+		return "there is no such file";
+	return err_text(e);
+}
+
+static const char *unreadable(const struct external *x, char *what, size_t cap)
+{
+	u32 f = x->err[0] == E_OK; /* 0: the certificate, 1: the key */
+
+	if (x->err[f] == E_OK)
+		return NULL;
+	snprintf(what, cap, "its %s file cannot be read: %s", f ? "key" : "certificate",
+		 read_text(x->err[f]));
+	return what;
+}
+
+static void judge(struct external *x, const char *name)
+{
 	char what[CERT_TEXT];
 	u8 hash[32];
-	const char *why;
+	const char *why = unreadable(x, what, sizeof(what));
 
-	for (u32 f = 0; f < 2; f++) {
-		if (x->err[f] == E_OK)
-			continue;
-		snprintf(what, sizeof(what), "its %s file cannot be read: %s",
-			 f ? "key" : "certificate", err_text(x->err[f]));
-		bad(x, name, what);
-		x->changed = memcmp(x->seen, (u8[32]){(u8)x->err[f]}, sizeof(x->seen)) != 0;
-		memcpy(x->seen, (u8[32]){(u8)x->err[f]}, sizeof(x->seen));
-		return;
-	}
 	hash_texts(x, hash);
 	x->changed = memcmp(hash, x->seen, sizeof(hash)) != 0;
 	memcpy(x->seen, hash, sizeof(hash));
-	why = parse(x);
+	if (why == NULL)
+		why = parse(x);
 	if (why == NULL &&
 	    cert_check_external(x->fresh.key, x->fresh.cert, what, sizeof(what)) != E_OK)
 		why = what;
@@ -110,7 +120,7 @@ static void external_end(struct keys *k)
 	for (u32 i = 0; i < CONF_LISTENERS; i++) {
 		if (!is_external(c, i))
 			continue;
-		judge(k, i, c->listener[i].name);
+		judge(&k->external[i], c->listener[i].name);
 		judge_expiry(k, i, c->listener[i].name);
 	}
 	ERR_clear_error();

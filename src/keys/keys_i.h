@@ -72,10 +72,10 @@ struct keys_secrets {
 struct keys {
 	u32 magic;
 	struct child *child;
-	struct conf conf, next; /* next: of a reload that is being judged */
+	struct conf conf, next, offered; /* in force; being judged; offered last */
 	bool configured, serving;
-	bool reload, reload_waits; /* a reload is being judged; waits for the poll under way */
-	u64 reload_generation;
+	bool reload, reload_waits; /* next is being judged; offered waits for its turn */
+	u64 reload_generation, offered_generation;
 	struct names machine, names;
 	struct keys_secrets *secret;
 	EVP_PKEY *ca_key;

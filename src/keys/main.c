@@ -44,10 +44,13 @@ static enum err conf_take(const struct ipc_msg *m, struct conf *out)
 static void reload_answer(struct keys *k, enum err e, const char *what)
 {
 	struct m_config_done done = {k->reload_generation, e};
-	struct slice text = e == E_OK ? SLICE_NONE : slice_str(what);
+	u8 tail[512];
+	struct wr w = wr_of(tail, sizeof(tail));
 
 	k->reload = false;
-	if (child_send(k->child, ROLE_SUP, IPC_CONFIG_DONE, 0, &done, text, -1) != E_OK)
+	if (e != E_OK)
+		ipc_put_str(&w, slice_str(what));
+	if (child_send(k->child, ROLE_SUP, IPC_CONFIG_DONE, 0, &done, wr_done(&w), -1) != E_OK)
 		child_quit(k->child, 1);
 }
 
@@ -73,36 +76,30 @@ static void reload_judged(struct keys *k)
 	renew_if_due(k);
 }
 
-static void reload_begin(struct keys *k)
+/* One at a time, after the start and after whatever is being read; of those that came meanwhile
+ * only the newest counts (the supervisor takes an offer back by sending what was in force before).
+ */
+static void reload_try(struct keys *k)
 {
+	if (!k->reload_waits || !k->serving || k->external_then != NULL)
+		return;
 	k->reload_waits = false;
 	k->reload = true;
+	k->next = k->offered;
+	k->reload_generation = k->offered_generation;
 	ASSERT(external_load(k, &k->next, reload_judged));
 }
 
 static enum err on_config(struct keys *k, const struct ipc_msg *m)
 {
 	const struct m_config *c = m->body;
-	enum err e;
+	enum err e = conf_take(m, c->reload ? &k->offered : &k->conf);
 
-	if (!c->reload) {
-		e = conf_take(m, &k->conf);
-		k->configured = e == E_OK;
-		return e;
-	}
-	if (!k->serving || k->reload || k->reload_waits) {
-		struct m_config_done done = {c->generation, E_BUSY};
-		return child_send(k->child, ROLE_SUP, IPC_CONFIG_DONE, 0, &done,
-				  SLICE_LIT("keys is still at its start or at the last reload"),
-				  -1);
-	}
-	e = conf_take(m, &k->next);
 	if (e != E_OK)
 		return e;
-	k->reload_generation = c->generation;
-	k->reload_waits = k->external_then != NULL; /* until the reading under way is over */
-	if (!k->reload_waits)
-		reload_begin(k);
+	k->configured = true;
+	k->reload_waits = c->reload != 0;
+	k->offered_generation = c->generation;
 	return E_OK;
 }
 
@@ -163,7 +160,8 @@ void start_done(struct keys *k)
  */
 static void poll_done(struct keys *k)
 {
-	external_install(k);
+	if (!k->reload_waits) /* else what was read may be of either configuration */
+		external_install(k);
 }
 
 static void tick(struct timer *t)
@@ -186,15 +184,17 @@ static void tick(struct timer *t)
 static enum err on_message(struct child *c, enum role from, struct ipc_msg *m)
 {
 	struct keys *k = keys_of(c);
+	enum err e;
 
 	(void)from; /* the table of messages let only the right ones through */
 	switch ((u32)m->type) {
 	case IPC_CONFIG:
-		return on_config(k, m);
+		e = on_config(k, m);
+		reload_try(k);
+		return e;
 	case IPC_FILE:
 		files_message(k, m);
-		if (k->reload_waits && k->external_then == NULL)
-			reload_begin(k);
+		reload_try(k);
 		return E_OK;
 	case IPC_SIGN:
 		serve_sign(k, m);
