@@ -1,14 +1,16 @@
 /* tls: server-side TLS for connections of a loop, and client-side TLS for the command's own client.
  *
- * The server's private key is never in this process.  A handshake signature is asked for through a callback
- * and arrives later; the handshake rests meanwhile in an OpenSSL ASYNC job, so a shard never waits.
- * TLS 1.3 and 1.2 with forward secrecy and AEAD only; no renegotiation, no compression, no early data. */
+ * The server's private key is never in this process.  A handshake signature is asked for through a
+ * callback and arrives later; the handshake rests meanwhile in an OpenSSL ASYNC job, so a shard
+ * never waits. TLS 1.3 and 1.2 with forward secrecy and AEAD only; no renegotiation, no
+ * compression, no early data. */
 #ifndef PICKET_NET_TLS_H
 #define PICKET_NET_TLS_H
 
 #include "net/net.h"
 
-/* What is asked for; the numbers of ipc/messages.h (enum sign_alg, sign_shape), which net may not see. */
+/* What is asked for; the numbers of ipc/messages.h (enum sign_alg, sign_shape), which net may not
+ * see. */
 enum tls_sign_alg {
 	TLS_ECDSA_SHA256 = 1,
 	TLS_ECDSA_SHA384,
@@ -18,15 +20,16 @@ enum tls_sign_alg {
 };
 enum tls_sign_shape { TLS_SHAPE_13 = 1, TLS_SHAPE_12 };
 
-/* Ask for a signature: bytes are exactly what is to be signed (RFC 8446 4.4.3, RFC 5246 7.4.3), borrowed; the
- * answer comes through tls_sign_done with the same id on the thread of the loop that asked (at once is allowed).
- * Ids are unique in the process.  alg and shape are the enums above. */
-typedef void tls_sign_fn(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape, struct slice bytes);
+/* Ask for a signature: bytes are exactly what is to be signed (RFC 8446 4.4.3, RFC 5246 7.4.3),
+ * borrowed; the answer comes through tls_sign_done with the same id on the thread of the loop that
+ * asked (at once is allowed). Ids are unique in the process.  alg and shape are the enums above. */
+typedef void tls_sign_fn(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape,
+			 struct slice bytes);
 
 struct net_tls_options {
-	u32 slot;              /* which key signs */
+	u32 slot;		/* which key signs */
 	struct slice chain_pem; /* leaf first */
-	u32 min_version;       /* 12 or 13 */
+	u32 min_version;	/* 12 or 13 */
 	bool request_client_cert;
 	struct slice client_ca_pem;
 	tls_sign_fn *sign;
@@ -34,18 +37,22 @@ struct net_tls_options {
 	u32 listener; /* sessions (tickets) of one listener do not resume on another */
 };
 /* E_TLS with a text of ours in what (at least 160 bytes) when the chain does not load. */
-enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char *what, size_t cap) MUST;
+enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char *what,
+		     size_t cap) MUST;
 struct net_tls *net_tls_ref(struct net_tls *t);
 void net_tls_unref(struct net_tls **t);
 
-/* The session-ticket keys of all net_tls of this process: newest first (seals), all open.  Thread-safe. */
-void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*hmac)[32], u32 count);
+/* The session-ticket keys of all net_tls of this process: newest first (seals), all open.
+ * Thread-safe. */
+void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*hmac)[32],
+			 u32 count);
 
-/* The answer to a sign request; an empty signature fails that handshake.  An id whose handshake is gone is
- * ignored. */
+/* The answer to a sign request; an empty signature fails that handshake.  An id whose handshake is
+ * gone is ignored. */
 void tls_sign_done(struct loop *l, u64 id, struct slice signature);
 
-/* ---- between conn.c and tls.c ------------------------------------------------------------------ */
+/* ---- between conn.c and tls.c ------------------------------------------------------------------
+ */
 struct tls_conn; /* one SSL object */
 enum tls_io { TLS_OK, TLS_WANT_READ, TLS_WANT_WRITE, TLS_WANT_SIGN, TLS_CLOSED, TLS_FAILED };
 struct tls_conn *tls_conn_new(struct net_tls *t, struct loop *l, struct conn *c, int fd);
@@ -60,19 +67,22 @@ void tls_shutdown(struct tls_conn *t);
 const char *tls_describe(const struct tls_conn *t);
 /* Why it failed, for the log and the person: names the alert and what to do about it. */
 const char *tls_error(const struct tls_conn *t);
-/* The table of handshakes of one loop that wait for a signature: tls.c makes it in *slot (NULL at first) and
- * frees it when the loop goes.  Both on the loop's thread. */
+/* The table of handshakes of one loop that wait for a signature: tls.c makes it in *slot (NULL at
+ * first) and frees it when the loop goes.  Both on the loop's thread. */
 void **loop_tls_slot(struct loop *l);
 void tls_loop_free(void **slot);
-/* Of conn.c, for tls_sign_done: the signature is there (or will never be): handshake again in this turn.  Does
- * not call back before it returns. */
+/* Of conn.c, for tls_sign_done: the signature is there (or will never be): handshake again in this
+ * turn.  Does not call back before it returns. */
 void conn_handshake_again(struct conn *c);
 
-/* ---- the client side (blocking), for the picket command ------------------------------------------ */
+/* ---- the client side (blocking), for the picket command
+ * ------------------------------------------ */
 struct tls_client;
 /* Connects fd's TLS with verification of name (DNS or IP) against the CA file; E_TLS fills what. */
-enum err tls_client_new(int fd, const char *ca_file, const char *name, struct tls_client **out, char *what,
-			size_t cap) MUST;
+enum err tls_client_new(int fd, const char *ca_file, const char *name, struct tls_client **out,
+			char *what, size_t cap) MUST;
+/* Without any verification: for picketd's canary, which tells its own server no secret. */
+enum err tls_client_new_canary(int fd, struct tls_client **out, char *what, size_t cap) MUST;
 void tls_client_free(struct tls_client **c);
 enum err tls_client_read(struct tls_client *c, void *buf, size_t cap, size_t *n) MUST;
 enum err tls_client_write(struct tls_client *c, const void *buf, size_t len, size_t *n) MUST;

@@ -1,0 +1,153 @@
+/* supervisor: what its files share.  One struct, one thread, one loop.
+ *
+ * It starts, wires, restarts, reloads, binds ports, opens files by enumerated name and collects the
+ * children's log.  It parses the configuration, and nothing that comes from the network. */
+#ifndef PICKET_PROC_SUPERVISOR_H
+#define PICKET_PROC_SUPERVISOR_H
+
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "ipc/ipc.h"
+
+enum { SUP_SHARDS_MAX = 64, SUP_LINE_MAX = 2048 };
+
+struct sup_options {
+	const char *config;	 /* NULL: the default path, which may be missing */
+	const char *state, *run; /* NULL: from the configuration */
+	bool foreground, check;
+	u32 landlock_abi; /* tests: hold the children to it; 0: no */
+};
+
+/* Lines that a child writes, put together. */
+struct linebuf {
+	int fd; /* -1: closed */
+	size_t n;
+	bool cut; /* the rest of an overlong line is dropped */
+	char b[SUP_LINE_MAX];
+};
+
+struct sup_child {
+	pid_t pid; /* 0: not running */
+	uid_t uid;
+	gid_t gid;
+	struct ipc_link *link;
+	bool wants_write, ready, asked; /* asked: CONFIG_DONE is awaited */
+	u32 restarts, seccomp, landlock_abi;
+	u32 backoff_ms;
+	u64 started_ms, restart_at_ms; /* 0: no restart planned */
+	struct linebuf lines;
+};
+
+/* The sockets of one listener; the address is what they are bound to. */
+struct sup_listener {
+	char address[64];
+	u16 port;
+	int fd[SUP_SHARDS_MAX]; /* -1 from nshards on */
+};
+struct sup_listeners {
+	u32 n;
+	struct sup_listener v[CONF_LISTENERS];
+};
+
+enum sup_phase { PH_STARTING, PH_CANARY, PH_SERVING, PH_OFFERED, PH_RELOAD_CANARY, PH_STOPPING };
+
+struct sup {
+	struct sup_options opt;
+	struct conf conf, next; /* next: while a reload runs */
+	struct sup_listeners listeners, next_listeners;
+	u32 nshards;
+	u64 generation;
+	enum sup_phase phase;
+	u64 phase_deadline_ms;
+	bool root, first_start, quit;
+	int code;
+	int epoll, signals, lock, state, keys, auth, admin_socket,
+		notify;	  /* notify: to the parent, or -1 */
+	int temp[FILE_N]; /* unfinished new files of keys */
+	struct sup_child child[ROLE_N];
+	u64 started_ms, started_wall_ms, watchdog_ms, watchdog_at_ms;
+	u64 reload_id; /* of the SUP_CALL that asked, 0: SIGHUP */
+	bool canary_ok;
+	char canary[256];
+	char why[1024]; /* why the last reload was refused */
+	struct {
+		int dir, file; /* -1: not open yet */
+		u64 size;
+	} log;
+};
+
+/* ---- supervisor_log.c: one line to the log file and, unless detached, to our own stderr
+ * ------------- */
+bool sup_log_open(struct sup *s);
+void sup_log_bytes(struct sup *s, const char *line, size_t n);
+void sup_say(struct sup *s, enum log_level level, const char *event, const char *fmt, ...)
+	PRINTF(4, 5);
+/* Reads what there is; false when the writer is gone. */
+bool linebuf_read(struct sup *s, struct linebuf *l);
+
+/* ---- supervisor_state.c: folders, users, privileges
+ * ------------------------------------------------- */
+/* Each returns false after saying why and what to do. */
+bool sup_users(struct sup *s);
+bool sup_folders(struct sup *s);
+bool sup_limits(struct sup *s);
+bool sup_drop_privileges(struct sup *s);
+bool sup_admin_socket(struct sup *s);
+
+/* ---- supervisor_listen.c
+ * ---------------------------------------------------------------------------- */
+/* Sockets for every listener of c; those that have (NULL: none) already holds are used again. */
+bool listeners_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
+		    struct sup_listeners *out);
+/* Close those that other does not share. */
+void listeners_close(struct sup_listeners *l, const struct sup_listeners *other);
+/* Hand all to broker. */
+void listeners_give(struct sup *s);
+
+/* ---- supervisor_child.c
+ * ------------------------------------------------------------------------------ */
+void child_spawn(struct sup *s, enum role role);
+void child_died(struct sup *s, enum role role, int status);
+void child_kill(struct sup *s, enum role role, const char *why);
+void sup_send(struct sup *s, enum role to, enum ipc_type type, u64 id, const void *body,
+	      struct slice tail, int fd);
+bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool reload);
+
+/* ---- supervisor_files.c
+ * ------------------------------------------------------------------------------ */
+/* The files that auth is given at start. */
+void files_give_auth(struct sup *s);
+void files_get(struct sup *s, enum role from, const struct ipc_msg *m);
+void files_commit(struct sup *s, enum role from, const struct ipc_msg *m);
+void files_forget(struct sup *s); /* unfinished ones, when keys is gone */
+/* What can be known to be wrong before anything starts; false after saying it. */
+bool files_check(struct sup *s, const struct conf *c);
+
+/* ---- supervisor_reload.c: configuration, canary, calls
+ * ------------------------------------------------ */
+bool sup_conf_load(const struct sup_options *opt, bool root, struct conf *c,
+		   struct conf_error *err);
+void sup_reload(struct sup *s, u64 id);
+void sup_config_done(struct sup *s, enum role from, const struct ipc_msg *m);
+void sup_config_timeout(struct sup *s);
+void sup_canary_begin(struct sup *s);
+void sup_canary_done(struct sup *s, int status);
+void sup_call(struct sup *s, const struct ipc_msg *m);
+
+/* ---- supervisor.c
+ * ------------------------------------------------------------------------------------- */
+int supervisor_main(const struct sup_options *opt);
+void sup_fail(struct sup *s);  /* stop everything, exit 1 */
+void sup_ready(struct sup *s); /* all is up and tested */
+void sup_watch(struct sup *s, int fd, u32 kind, enum role role, u32 events, bool known);
+enum { WATCH_SIGNAL, WATCH_LINK, WATCH_LINES };
+
+/* ---- canary.c
+ * ------------------------------------------------------------------------------------------ */
+enum { CANARY_REFUSED = 0, CANARY_NOT_REFUSED = 1, CANARY_NO_ANSWER = 2 };
+/* The process: conf_fd is a sealed memfd of struct conf.  Returns one of the above. */
+int canary_main(int conf_fd);
+
+#endif
