@@ -58,9 +58,9 @@ bool part_next(struct slice text, size_t *at, struct part *out)
 	start = end = start + 2;
 	while (end < text.n && text.p[end] != '}')
 		end++;
-	*out = part_of_word(slice_of(text.p + start, end - start));
-	if (end == text.n)
-		out->kind = PART_N;
+	*out = (struct part){PART_N, slice_of(text.p + start, end - start)};
+	if (end != text.n)
+		*out = part_of_word(out->s);
 	*at = end == text.n ? end : end + 1;
 	return true;
 }

@@ -95,9 +95,8 @@ bool rule_level_fits(const struct policy *p, const struct brule *r, u32 i,
 
 	if (l->kind == LEVEL_LITERAL)
 		return level_equals(p, l, who, level);
-	if (dollar)
-		return false; /* reserved names are reached only by a rule that writes them out
-				 (I13) */
+	if (dollar) /* reserved names are reached only by a rule that writes them out (I13) */
+		return false;
 	if (l->kind == LEVEL_PLUS)
 		return true;
 	if (r->flags & RULE_DENY)

@@ -26,6 +26,8 @@ static enum err filter_sample(struct parser *p, struct slice near, const char *f
 	size_t at = 0;
 
 	while (part_next(text, &at, &part)) {
+		if (part.kind == PART_N && text.p[at - 1] != '}')
+			return parse_fail(p, near, "a ${ is not closed", "");
 		if (part.kind == PART_N)
 			return parse_unknown_at(p, near, part.s, "not a placeholder", holder_words);
 		if (part.kind == PART_LITERAL)

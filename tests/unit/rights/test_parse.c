@@ -125,7 +125,7 @@ static void conditions_and_limits(void **state)
 		  "  limit queue 10; limit subscriptions 3, inflight none, retained 1024\n"
 		  "}\n"
 		  "role s { limit publish none, queue none }\n"
-		  "role t { limit queue none/1g, packet 1025 }\n",
+		  "role t { limit queue none/1g, packet 1025 };role u {;limit queue 5/none;; }\n",
 		  "role r {\n"
 		  "  publish a if qos 1, source 192.168.1.7/32\n"
 		  "  publish a if retain yes, tls no\n"
@@ -140,6 +140,9 @@ static void conditions_and_limits(void **state)
 		  "}\n"
 		  "role t {\n"
 		  "  limit packet 1025, queue none/1g\n"
+		  "}\n"
+		  "role u {\n"
+		  "  limit queue 5/none\n"
 		  "}\n");
 }
 
@@ -171,6 +174,9 @@ static const struct mistake mistakes[] = {
 	{"role a { publish x/${device }", 1, 18, "not closed", "x/${device", ""},
 	{"role a { publish x/${devise} }", 1, 18, "not a placeholder", "x/${devise}", "'device'"},
 	{"role a { publish x/${claim.} }", 1, 18, "not a placeholder", "", ""},
+	{"role a { publish \"x/${claim.a b}\" }", 1, 19, "not a placeholder", "", ""},
+	{"role a { publish \"x/${device\" }", 1, 19, "a ${ is not closed", "x/${device", ""},
+	{"role a { \"publish }", 1, 10, "not closed", "\\x22publish }", ""},
 	{"role a { publish x/${clientid}+ }", 1, 18, "whole levels", "", ""},
 	{"role a { publish $x${device}/y }", 1, 18, "begins with '$'", "", "write the level out"},
 	{"role a { subscribe $share/g/a }", 1, 20, "inside $share", "", "shared subscriptions too"},
@@ -314,6 +320,7 @@ static void counts_end_somewhere(void **state)
 
 	too_many("role r {", "publish x%u;", 4097, "}", "at most 4096 rules");
 	too_many("", "deny * publish x%u\n", 4097, "", "at most 4096 denies");
+	too_many("role r { publish \"", "%%", 1025, "\" }", "at most 1024 bytes");
 	too_many("role r0 {}\nuser u { role ", "r%u, ", 64, "r64 }", "at most 64 roles");
 	assert_non_null(big);
 	memset(big, ' ', (16 << 20) + 1);
