@@ -25,8 +25,7 @@ static struct process {
 	struct auth_env env;
 } process;
 
-/* ---- the doors --------------------------------------------------------------------------------
- */
+/* ---- the doors ------------------------------------------------------------------------ */
 static u64 door_now(void *arg)
 {
 	return child_now(arg);
@@ -70,8 +69,7 @@ static enum err door_file(void *arg, enum file_name file, u32 index)
 	return child_send(arg, ROLE_SUP, IPC_FILE_GET, 0, &m, SLICE_NONE, -1);
 }
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------- */
 static void roles_warn(struct auth *a)
 {
 	for (u32 i = 0; i < a->conf.listeners; i++) {
@@ -189,8 +187,7 @@ static enum err auth_message(struct child *c, enum role from, struct ipc_msg *m)
 	}
 }
 
-/* ---- start and stop ---------------------------------------------------------------------------
- */
+/* ---- start and stop ------------------------------------------------------------------- */
 static enum err store_open(struct auth *a)
 {
 	char path[CONF_PATH + 32], why[200];

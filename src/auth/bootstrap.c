@@ -1,5 +1,7 @@
 /* bootstrap: the first policy, applied once.  See bootstrap.h. */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,7 +14,7 @@
 enum { LIM_TEXT = 1 << 20, LIM_SECRETS = 4096, LIM_SECRET = 4096 };
 
 struct boot_secret {
-	char *path;
+	const char *path; /* views doc */
 	struct secret text;
 	bool there;
 };
@@ -21,7 +23,8 @@ struct bootstrap {
 	struct policy_doc *doc;
 	struct boot_secret *secret;
 	u32 nsecrets, missing;
-	bool asked_text, asked_secrets;
+	bool asked_text, asked_secrets, absent;
+	char why[512]; /* what went wrong; "": nothing yet */
 };
 
 static struct bootstrap *boot_of(struct auth *a)
@@ -38,88 +41,60 @@ void bootstrap_free(struct auth *a)
 	a->boot = NULL;
 	if (b == NULL)
 		return;
-	for (u32 i = 0; i < b->nsecrets; i++) {
-		free(b->secret[i].path);
+	for (u32 i = 0; i < b->nsecrets; i++)
 		secret_clear(&b->secret[i].text);
-	}
 	free(b->secret);
 	policy_doc_free(&b->doc);
 	free(b->text);
 	free(b);
 }
 
-/* ---- the text ---------------------------------------------------------------------------------
- */
-/* The paths of secrets in the order of the text: the supervisor counts the same way. */
-static bool word_at(const char *p, const char *text, const char *word)
+/* ---- the text ------------------------------------------------------------------------- */
+/* What went wrong is said only when it turns out to matter: a store that is not empty needs none of
+ * this. */
+PRINTF(2, 3) static void boot_fail(struct bootstrap *b, const char *fmt, ...)
 {
-	size_t n = strlen(word);
+	va_list ap;
 
-	return strncmp(p, word, n) == 0 && (p[n] == ' ' || p[n] == '\t') &&
-	       (p == text || strchr(" \t\n\r;{}", p[-1]) != NULL);
+	if (b->why[0] != '\0')
+		return;
+	va_start(ap, fmt);
+	vsnprintf(b->why, sizeof(b->why), fmt, ap);
+	va_end(ap);
 }
 
-static const char *line_end(const char *p)
+static void path_add(struct bootstrap *b, const char *path)
 {
-	return p + strcspn(p, "\n");
-}
-
-static const char *secret_word(const char *p, const char *text)
-{
-	if (word_at(p, text, "token-file"))
-		return p + strlen("token-file");
-	if (word_at(p, text, "password-file"))
-		return p + strlen("password-file");
-	return NULL;
-}
-
-static void path_add(struct bootstrap *b, const char *p)
-{
-	size_t n;
-
-	p += strspn(p, " \t");
-	if (*p == '"') {
-		p++;
-		n = strcspn(p, "\"\n");
-	} else {
-		n = strcspn(p, " \t\r\n;{}");
+	if (path == NULL)
+		return;
+	if (b->nsecrets >= LIM_SECRETS) {
+		boot_fail(b, "more than %d secret files", LIM_SECRETS);
+		return;
 	}
 	b->secret = xrealloc(b->secret, (b->nsecrets + 1) * sizeof(*b->secret));
 	memset(&b->secret[b->nsecrets], 0, sizeof(*b->secret));
-	b->secret[b->nsecrets++].path = xslicedup(slice_of(p, n));
+	b->secret[b->nsecrets++].path = path;
 }
 
-static void paths_find(struct bootstrap *b)
+static void text_parse(struct auth *a, struct bootstrap *b)
 {
-	const char *after;
+	struct policy_identity_view v;
+	struct policy_error pe = {0};
 
-	for (const char *p = b->text; *p != '\0' && b->nsecrets < LIM_SECRETS; p++) {
-		bool begins = p == b->text || strchr(" \t\n", p[-1]) != NULL;
-		if (*p == '#' && begins)
-			p = line_end(p);
-		else if ((after = secret_word(p, b->text)) != NULL)
-			path_add(b, after);
-		if (*p == '\0')
-			break;
+	if (policy_parse(slice_str(b->text), POLICY_FIRST, &b->doc, &pe) != E_OK) {
+		boot_fail(b, "%s:%u:%u: %s near %s; %s", a->conf.bootstrap, pe.line, pe.column,
+			  pe.what, pe.near, pe.hint);
+		return;
+	}
+	for (u32 i = 0; i < policy_identity_count(b->doc); i++) {
+		policy_identity_at(b->doc, i, &v);
+		path_add(b, v.token_file);
+		path_add(b, v.password_file);
 	}
 	b->missing = b->nsecrets;
 }
 
-static enum err text_parse(struct auth *a, struct bootstrap *b)
-{
-	struct policy_error pe = {0};
-
-	if (policy_parse(slice_str(b->text), POLICY_FIRST, &b->doc, &pe) == E_OK) {
-		paths_find(b);
-		return E_OK;
-	}
-	log_msg(LOG_ERROR, "bootstrap", "%s:%u:%u: %s near %s; %s", a->conf.bootstrap, pe.line,
-		pe.column, pe.what, pe.near, pe.hint);
-	return E_CONFIG;
-}
-
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ---------------------------------------------------------------------------- */
 static enum err file_read(int fd, size_t most, char **out)
 {
 	char *buf = xmalloc(most + 1);
@@ -143,75 +118,60 @@ static enum err file_read(int fd, size_t most, char **out)
 	return E_IO;
 }
 
-static enum err text_take(struct auth *a, struct bootstrap *b, const struct m_file *m, int fd)
+static void text_take(struct auth *a, struct bootstrap *b, const struct m_file *m, int fd)
 {
 	enum err e = (enum err)m->err;
 
 	if (b->text != NULL)
-		return E_OK;
-	if (e == E_NOT_FOUND) {
-		log_msg(LOG_INFO, "bootstrap", "no first policy at %s", a->conf.bootstrap);
-		a->has_boot = true;
-		return E_OK;
-	}
+		return;
 	if (e == E_OK)
 		e = file_read(fd, LIM_TEXT, &b->text);
 	if (e == E_OK)
-		return E_OK;
-	log_msg(LOG_ERROR, "bootstrap", "%s cannot be read: %s", a->conf.bootstrap, err_text(e));
-	return E_CONFIG;
+		text_parse(a, b);
+	else if (e == E_NOT_FOUND)
+		b->absent = true;
+	else
+		boot_fail(b, "%s cannot be read: %s", a->conf.bootstrap, err_text(e));
 }
 
-static enum err secret_take(struct bootstrap *b, const struct m_file *m, int fd)
+static void secret_take(struct bootstrap *b, const struct m_file *m, int fd)
 {
 	struct boot_secret *s;
 	char *text = NULL;
-	size_t n;
 	enum err e = (enum err)m->err;
 
 	if (m->index >= b->nsecrets || b->secret[m->index].there)
-		return E_OK;
+		return;
 	s = &b->secret[m->index];
 	if (e == E_OK)
 		e = file_read(fd, LIM_SECRET, &text);
 	if (e != E_OK) {
-		log_msg(LOG_ERROR, "bootstrap", "secret file %s cannot be read: %s", s->path,
-			err_text(e));
-		return E_CONFIG;
+		boot_fail(b, "secret file %s cannot be read: %s", s->path, err_text(e));
+		return;
 	}
-	n = strcspn(text, "\r\n"); /* one line, as an editor or echo leaves it */
-	s->text.n = MIN(n, sizeof(s->text.b));
+	/* One line, as an editor or echo leaves it. */
+	s->text.n = MIN(strcspn(text, "\r\n"), sizeof(s->text.b));
 	memcpy(s->text.b, text, s->text.n);
 	s->there = true;
 	b->missing--;
 	mem_wipe(text, strlen(text));
 	free(text);
-	return E_OK;
 }
 
 enum err bootstrap_file(struct auth *a, const struct m_file *m, int fd)
 {
-	struct bootstrap *b;
-
 	if (a->has_boot)
 		return E_OK;
 	if (m->err == E_OK && fd < 0)
 		return E_IPC;
-	b = boot_of(a);
-	return m->file == FILE_BOOTSTRAP ? text_take(a, b, m, fd) : secret_take(b, m, fd);
+	if (m->file == FILE_BOOTSTRAP)
+		text_take(a, boot_of(a), m, fd);
+	else
+		secret_take(boot_of(a), m, fd);
+	return E_OK;
 }
 
-/* ---- applying ---------------------------------------------------------------------------------
- */
-static const struct secret *secret_of(const struct bootstrap *b, const char *path)
-{
-	for (u32 i = 0; i < b->nsecrets; i++) {
-		if (strcmp(b->secret[i].path, path) == 0)
-			return &b->secret[i].text;
-	}
-	return NULL;
-}
-
+/* ---- applying ------------------------------------------------------------------------- */
 /* A token from elsewhere that is not random enough is what a person chose, and is kept as such. */
 static enum err secret_store(struct auth *a, const char *name, u64 id, const char *path,
 			     struct slice s, bool token)
@@ -243,24 +203,22 @@ static enum err secret_store(struct auth *a, const char *name, u64 id, const cha
 	return e;
 }
 
+/* next: which secret file is this identity's first. */
 static enum err secrets_store(struct auth *a, struct bootstrap *b,
-			      const struct policy_identity_view *v)
+			      const struct policy_identity_view *v, u32 *next)
 {
 	const char *files[2] = {v->token_file, v->password_file};
 	struct identity i;
 	enum err e = identity_by_name(a->db, slice_str(v->name), &i);
 
 	for (u32 k = 0; e == E_OK && k < ARRAY_LEN(files); k++) {
-		const struct secret *s;
+		const struct boot_secret *s;
 		if (files[k] == NULL)
 			continue;
-		s = secret_of(b, files[k]);
-		if (s == NULL) {
-			log_msg(LOG_ERROR, "bootstrap", "secret file %s was not handed over",
-				files[k]);
-			return E_CONFIG;
-		}
-		e = secret_store(a, v->name, i.id, files[k], slice_of(s->b, s->n), k == 0);
+		ASSERT(*next < b->nsecrets);
+		s = &b->secret[(*next)++];
+		ASSERT(s->there);
+		e = secret_store(a, v->name, i.id, s->path, slice_of(s->text.b, s->text.n), k == 0);
 	}
 	return e;
 }
@@ -269,11 +227,12 @@ static enum err boot_rows(struct auth *a, struct call *c, struct bootstrap *b)
 {
 	struct policy_identity_view v;
 	json_t *created = json_array();
+	u32 next = 0;
 	enum err e = policy_write(a, c, b->doc, false, created);
 
 	for (u32 n = 0; e == E_OK && !c->stopped && n < policy_identity_count(b->doc); n++) {
 		policy_identity_at(b->doc, n, &v);
-		e = secrets_store(a, b, &v);
+		e = secrets_store(a, b, &v, &next);
 	}
 	if (e == E_OK)
 		e = db_meta_put_num(a->db, "bootstrap", auth_wall(a));
@@ -308,8 +267,23 @@ static enum err boot_apply(struct auth *a, struct bootstrap *b)
 	return e;
 }
 
-/* ---- going on ---------------------------------------------------------------------------------
- */
+/* ---- going on ------------------------------------------------------------------------- */
+/* The store is empty, so what came so far counts. */
+static enum err boot_check(struct auth *a)
+{
+	struct bootstrap *b = a->boot;
+
+	if (b != NULL && b->why[0] != '\0') {
+		log_msg(LOG_ERROR, "bootstrap", "%s", b->why);
+		return E_CONFIG;
+	}
+	if (b != NULL && b->absent) {
+		log_msg(LOG_INFO, "bootstrap", "no first policy at %s", a->conf.bootstrap);
+		a->has_boot = true;
+	}
+	return E_OK;
+}
+
 enum err bootstrap_prepare(struct auth *a)
 {
 	struct people_count n;
@@ -322,9 +296,7 @@ enum err bootstrap_prepare(struct auth *a)
 	a->has_boot = a->conf.bootstrap[0] == '\0' || n.roles != 0 ||
 		      n.kind[0] + n.kind[1] + n.kind[2] != 0 ||
 		      db_meta_num(a->db, "bootstrap", &when) == E_OK;
-	if (a->has_boot || a->boot == NULL || a->boot->text == NULL)
-		return E_OK;
-	return text_parse(a, a->boot);
+	return a->has_boot ? E_OK : boot_check(a);
 }
 
 static enum err secrets_ask(struct auth *a, struct bootstrap *b)
@@ -339,30 +311,35 @@ static enum err secrets_ask(struct auth *a, struct bootstrap *b)
 	return e;
 }
 
-enum err bootstrap_run(struct auth *a)
+/* Ask for what the supervisor has not handed over by itself. */
+static enum err boot_ask(struct auth *a, struct bootstrap *b)
 {
-	struct bootstrap *b;
-	enum err e = E_OK;
-
-	if (a->has_boot) {
-		bootstrap_free(a);
+	if (b->text != NULL)
+		return b->missing != 0 && !b->asked_secrets ? secrets_ask(a, b) : E_OK;
+	if (b->asked_text)
 		return E_OK;
-	}
-	b = boot_of(a);
-	if (b->text == NULL) {
-		if (!b->asked_text)
-			e = a->env->file_get(a->env->arg, FILE_BOOTSTRAP, 0);
-		b->asked_text = true;
-		return e;
-	}
-	if (b->doc == NULL)
-		e = text_parse(a, b);
-	if (e == E_OK && b->missing != 0 && !b->asked_secrets)
-		e = secrets_ask(a, b);
-	if (e != E_OK || b->missing != 0 || !a->has_key)
+	b->asked_text = true;
+	return a->env->file_get(a->env->arg, FILE_BOOTSTRAP, 0);
+}
+
+static enum err boot_step(struct auth *a, struct bootstrap *b)
+{
+	enum err e = boot_ask(a, b);
+
+	if (e != E_OK || b->doc == NULL || b->missing != 0 || !a->has_key)
 		return e;
 	e = boot_apply(a, b);
 	a->has_boot = e == E_OK;
-	bootstrap_free(a);
+	return e;
+}
+
+enum err bootstrap_run(struct auth *a)
+{
+	enum err e = a->has_boot ? E_OK : boot_check(a);
+
+	if (e == E_OK && !a->has_boot)
+		e = boot_step(a, boot_of(a));
+	if (e != E_OK || a->has_boot)
+		bootstrap_free(a);
 	return e;
 }

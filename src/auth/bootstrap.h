@@ -1,9 +1,9 @@
 /* bootstrap: the first policy, applied once, when the store is empty: roles, denies, identities and
  * their secrets from files.  All or nothing: what does not parse or is too weak stops the start.
  *
- * The supervisor opens the files: the policy as FILE_BOOTSTRAP, and the nth secret as
- * FILE_BOOTSTRAP_SECRET with index n, counted in the order in which `token-file PATH` and
- * `password-file PATH` stand in the text. */
+ * The supervisor opens the files, by itself before START or when asked: the policy as
+ * FILE_BOOTSTRAP, and the nth secret as FILE_BOOTSTRAP_SECRET with index n, counted over the
+ * identities of the document, the token file of one before its password file. */
 #ifndef PICKET_AUTH_BOOTSTRAP_H
 #define PICKET_AUTH_BOOTSTRAP_H
 

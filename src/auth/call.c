@@ -60,8 +60,7 @@ call_fn *call_handler(const char *op, bool *needs_admin)
 	return NULL;
 }
 
-/* ---- JSON memory ------------------------------------------------------------------------------
- */
+/* ---- JSON memory ---------------------------------------------------------------------- */
 enum { JSON_HEAD = 16 };
 
 static void *json_alloc(size_t n)
@@ -101,8 +100,7 @@ void call_json_free(char *text)
 		release(text);
 }
 
-/* ---- refusing ---------------------------------------------------------------------------------
- */
+/* ---- refusing ------------------------------------------------------------------------- */
 static enum err code_err(enum auth_code code)
 {
 	if (code == CODE_UNKNOWN_IDENTITY || code == CODE_UNKNOWN_ROLE)
@@ -152,8 +150,7 @@ void call_failed(struct auth *a, struct call *c, enum err e)
 		    err_text(e), db_why(a->db));
 }
 
-/* ---- arguments --------------------------------------------------------------------------------
- */
+/* ---- arguments ------------------------------------------------------------------------ */
 const char *call_str(struct call *c, const char *key, bool must)
 {
 	const char *s = json_string_value(json_object_get(c->req, key));
@@ -240,8 +237,7 @@ bool call_roles(struct auth *a, struct call *c, u32 out[static LIM_ROLES], u32 *
 	return !c->stopped;
 }
 
-/* ---- chosen passwords -------------------------------------------------------------------------
- */
+/* ---- chosen passwords ----------------------------------------------------------------- */
 static void call_run(struct auth *a, struct call *c);
 
 static void password_hashed(struct hash_job *j, void *arg)
@@ -284,8 +280,7 @@ enum password_step call_password(struct auth *a, struct call *c, const char *nam
 	return PASSWORD_WAIT;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing -------------------------------------------------------------------------- */
 bool call_begin(struct auth *a, struct call *c)
 {
 	enum err e;
@@ -325,8 +320,7 @@ void call_say(struct call *c, const char *changed, const char *effect, const cha
 	call_set(c, "next", json_string(next == NULL ? "" : next));
 }
 
-/* ---- from request to answer -------------------------------------------------------------------
- */
+/* ---- from request to answer ----------------------------------------------------------- */
 static void call_free(struct auth *a, struct call *c)
 {
 	TAILQ_REMOVE(&a->calls, c, next);

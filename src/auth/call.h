@@ -19,8 +19,7 @@ void call_json_setup(void);
 /* What json_dumps returned. */
 void call_json_free(char *text);
 
-/* ---- for handlers ------------------------------------------------------------------------------
- */
+/* ---- for handlers --------------------------------------------------------------------- */
 /* Refuse, with what happened and why.  text is ours; what others wrote in it must have been escaped
  * (call_arg's names are).  The first refusal stays. */
 void call_refuse(struct call *c, enum auth_code code, const char *fmt, ...) PRINTF(3, 4);

@@ -11,8 +11,7 @@
 
 enum { ALL_NUMBERS = INT32_MAX, LINE = 700 };
 
-/* ---- showing ----------------------------------------------------------------------------------
- */
+/* ---- showing -------------------------------------------------------------------------- */
 static json_t *roles_json(struct auth *a, const struct identity *i)
 {
 	json_t *list = json_array();
@@ -113,8 +112,7 @@ void op_identity_list(struct auth *a, struct call *c)
 		call_failed(a, c, e);
 }
 
-/* ---- adding -----------------------------------------------------------------------------------
- */
+/* ---- adding --------------------------------------------------------------------------- */
 /* What identity.add asks for, checked. */
 struct adding {
 	struct identity like; /* all but the name */
@@ -278,8 +276,7 @@ void op_identity_add(struct auth *a, struct call *c)
 	add_say(c, &p);
 }
 
-/* ---- credentials ------------------------------------------------------------------------------
- */
+/* ---- credentials ---------------------------------------------------------------------- */
 /* A new credential in force now; the old ones end now or at ends_ms. */
 static enum err credential_replace(struct auth *a, struct call *c, u64 id, bool password,
 				   u64 ends_ms, char token[static TOKEN_CHARS + 1])
@@ -391,8 +388,7 @@ void op_identity_password(struct auth *a, struct call *c)
 		 "none: set another one", NULL);
 }
 
-/* ---- status -----------------------------------------------------------------------------------
- */
+/* ---- status --------------------------------------------------------------------------- */
 void op_identity_revoke(struct auth *a, struct call *c)
 {
 	const char *reason = call_str(c, "reason", false);

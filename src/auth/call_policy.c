@@ -26,8 +26,7 @@ void op_policy_export(struct auth *a, struct call *c)
 	free(text);
 }
 
-/* ---- apply ------------------------------------------------------------------------------------
- */
+/* ---- apply ---------------------------------------------------------------------------- */
 static struct policy_doc *text_parse(struct call *c)
 {
 	const char *text = call_str(c, "text", true);
@@ -141,8 +140,7 @@ void op_policy_confirm(struct auth *a, struct call *c)
 	call_say(c, "policy confirmed", "it stays in force", "picket policy rollback", NULL);
 }
 
-/* ---- going back -------------------------------------------------------------------------------
- */
+/* ---- going back ----------------------------------------------------------------------- */
 static enum err created_remove(struct auth *a, struct call *c, const char *ids)
 {
 	json_t *list = json_loads(ids, 0, NULL);

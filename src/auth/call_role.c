@@ -66,8 +66,7 @@ void op_role_show(struct auth *a, struct call *c)
 	role_row_clear(&r);
 }
 
-/* ---- changing ---------------------------------------------------------------------------------
- */
+/* ---- changing ------------------------------------------------------------------------- */
 void policy_refuse(struct call *c, const struct policy_error *pe)
 {
 	call_refuse(c, CODE_POLICY_SYNTAX, "line %u, column %u: %s%s%s%s%s%s", pe->line, pe->column,

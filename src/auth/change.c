@@ -12,8 +12,7 @@
 
 enum { PUMP_AGAIN_MS = 5 };
 
-/* ---- the transaction --------------------------------------------------------------------------
- */
+/* ---- the transaction ------------------------------------------------------------------ */
 enum err change_begin(struct auth *a, struct change *c)
 {
 	enum err e;
@@ -123,8 +122,7 @@ enum err change_commit(struct auth *a, struct change *c, struct call *call)
 	return E_OK;
 }
 
-/* ---- to broker --------------------------------------------------------------------------------
- */
+/* ---- to broker ------------------------------------------------------------------------ */
 u64 change_confirmed_upto(const struct auth *a)
 {
 	const struct out *o;

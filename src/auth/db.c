@@ -51,8 +51,7 @@ static enum err db_exec(struct db *d, const char *sql)
 	return rc == SQLITE_OK ? E_OK : db_fail(d, rc);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening -------------------------------------------------------------------------- */
 /* One number from a pragma. */
 static enum err pragma_num(struct db *d, const char *sql, u64 *out)
 {
@@ -216,8 +215,7 @@ const char *db_why(const struct db *d)
 	return d->why;
 }
 
-/* ---- statements -------------------------------------------------------------------------------
- */
+/* ---- statements ----------------------------------------------------------------------- */
 sqlite3_stmt *db_use(struct db *d, enum sql s)
 {
 	OBJ_CHECK(d, DB_MAGIC);
@@ -294,8 +292,7 @@ struct slice col_bytes(sqlite3_stmt *st, int i)
 	return slice_of(p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(st, i));
 }
 
-/* ---- transactions -----------------------------------------------------------------------------
- */
+/* ---- transactions --------------------------------------------------------------------- */
 enum err db_begin(struct db *d)
 {
 	enum err e;
@@ -333,8 +330,7 @@ void db_rollback(struct db *d)
 	d->open_tx = false;
 }
 
-/* ---- small values -----------------------------------------------------------------------------
- */
+/* ---- small values --------------------------------------------------------------------- */
 enum err db_meta_num(struct db *d, const char *key, u64 *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_META_GET);

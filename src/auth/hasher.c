@@ -55,8 +55,7 @@ void hash_job_free(struct hash_job **jp)
 	free(j);
 }
 
-/* ---- the threads ------------------------------------------------------------------------------
- */
+/* ---- the threads ---------------------------------------------------------------------- */
 static void job_run(struct hash_job *j)
 {
 	struct slice password = slice_of(j->password.b, j->password.n);
@@ -128,8 +127,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* ---- the owner's side -------------------------------------------------------------------------
- */
+/* ---- the owner's side ----------------------------------------------------------------- */
 struct hasher *hasher_new(u32 threads)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));

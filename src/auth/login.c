@@ -27,8 +27,7 @@ struct password_login {
 	u8 text[LIM_CLIENT_ID + LIM_NAME]; /* client id, user name */
 };
 
-/* ---- reading the request ----------------------------------------------------------------------
- */
+/* ---- reading the request -------------------------------------------------------------- */
 static void source_prefix(const u8 addr[16], u8 out[FAIRQ_KEY])
 {
 	static const u8 v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -55,8 +54,7 @@ static enum err login_read(struct auth *a, struct login *l, const struct m_login
 	return E_OK;
 }
 
-/* ---- remembering who was here -----------------------------------------------------------------
- */
+/* ---- remembering who was here --------------------------------------------------------- */
 void login_seen_flush(struct auth *a)
 {
 	enum err e;
@@ -105,8 +103,7 @@ static void seen_note(struct auth *a, const struct identity *i, u32 credential, 
 		timer_start(a->wheel, &a->seen_timer, auth_now(a) + SEEN_FLUSH_MS);
 }
 
-/* ---- the end of every chain -------------------------------------------------------------------
- */
+/* ---- the end of every chain ----------------------------------------------------------- */
 /* The credential was right: may this identity come in, as this client?  person: the source, of a
  * chosen password. */
 static void login_admit(struct auth *a, u64 login_id, const struct identity *i,
@@ -142,8 +139,7 @@ static void login_anonymous(struct auth *a, const struct login *l)
 	verdict_allow(a, l->id, &i, 0, 0);
 }
 
-/* ---- tokens -----------------------------------------------------------------------------------
- */
+/* ---- tokens --------------------------------------------------------------------------- */
 /* Look through all slots whatever is in them: the time does not tell how many there are.  For a
  * name that does not exist i->id is 0, which has no credentials. */
 static bool token_find(struct auth *a, const struct identity *i, struct slice password,
@@ -171,8 +167,7 @@ static bool token_find(struct auth *a, const struct identity *i, struct slice pa
 	return hit;
 }
 
-/* ---- passwords --------------------------------------------------------------------------------
- */
+/* ---- passwords ------------------------------------------------------------------------ */
 static bool password_find(struct auth *a, u64 identity, struct credential *found)
 {
 	struct credential c = {0};
@@ -267,8 +262,7 @@ static void login_password(struct auth *a, const struct login *l, const struct i
 	}
 }
 
-/* ---- the chain --------------------------------------------------------------------------------
- */
+/* ---- the chain ------------------------------------------------------------------------ */
 static void login_named(struct auth *a, const struct login *l)
 {
 	struct identity i = {0};

@@ -50,8 +50,7 @@ const char *credential_state_word(enum credential_state s)
 	return words[s];
 }
 
-/* ---- identities -------------------------------------------------------------------------------
- */
+/* ---- identities ----------------------------------------------------------------------- */
 static enum err roles_fill(struct db *d, struct identity *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_HOLDS_OF);
@@ -216,8 +215,7 @@ enum err identity_remove(struct db *d, u64 id)
 	return db_done(d, st);
 }
 
-/* ---- credentials ------------------------------------------------------------------------------
- */
+/* ---- credentials ---------------------------------------------------------------------- */
 enum err credential_add(struct db *d, u64 identity, enum credential_type t, struct slice hash,
 			u64 now_ms, u32 *number)
 {
@@ -366,8 +364,7 @@ enum err source_get(struct db *d, u64 identity, struct slice prefix, u64 *last_m
 	return e;
 }
 
-/* ---- roles ------------------------------------------------------------------------------------
- */
+/* ---- roles ---------------------------------------------------------------------------- */
 void role_row_clear(struct role_row *r)
 {
 	free(r->text);
@@ -447,8 +444,7 @@ enum err role_del(struct db *d, u32 id)
 	return db_done(d, st);
 }
 
-/* ---- counts -----------------------------------------------------------------------------------
- */
+/* ---- counts --------------------------------------------------------------------------- */
 enum err people_count(struct db *d, struct people_count *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_COUNT_ROLES);

@@ -7,8 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* ---- text -------------------------------------------------------------------------------------
- */
+/* ---- text ----------------------------------------------------------------------------- */
 static void text_room(struct text *t, size_t more)
 {
 	size_t want = t->n + more + 1;
@@ -133,8 +132,7 @@ enum err policy_export(struct db *d, char **out)
 	return e;
 }
 
-/* ---- the compiled block -----------------------------------------------------------------------
- */
+/* ---- the compiled block --------------------------------------------------------------- */
 static enum err role_ids(struct db *d, const struct policy_doc *doc, u32 **out)
 {
 	u32 n = policy_role_count(doc);

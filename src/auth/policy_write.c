@@ -7,8 +7,7 @@
 #include "auth/verdict.h"
 #include "base/mem.h"
 
-/* ---- what would change ------------------------------------------------------------------------
- */
+/* ---- what would change ---------------------------------------------------------------- */
 /* The store's own text of all that doc speaks of. */
 static enum err text_before(struct db *d, const struct policy_doc *doc, struct text *t)
 {
@@ -51,8 +50,7 @@ enum err policy_difference(struct db *d, const struct policy_doc *doc, char **be
 	return e;
 }
 
-/* ---- roles ------------------------------------------------------------------------------------
- */
+/* ---- roles ---------------------------------------------------------------------------- */
 static bool doc_has_role(const struct policy_doc *doc, const char *name)
 {
 	for (u32 i = 0; i < policy_role_count(doc); i++) {
@@ -107,8 +105,7 @@ static enum err roles_sweep(struct auth *a, struct call *c, const struct policy_
 	return c->stopped || e == E_NOT_FOUND ? E_OK : e;
 }
 
-/* ---- identities -------------------------------------------------------------------------------
- */
+/* ---- identities ----------------------------------------------------------------------- */
 static bool view_roles(struct auth *a, struct call *c, const struct policy_identity_view *v,
 		       struct identity *out)
 {

@@ -20,8 +20,7 @@ static void random_fill(u8 *out, size_t n)
 	ASSERT(getrandom(out, n, 0) == (ssize_t)n);
 }
 
-/* ---- tokens -----------------------------------------------------------------------------------
- */
+/* ---- tokens --------------------------------------------------------------------------- */
 void token_make(char out[static TOKEN_CHARS + 1])
 {
 	u8 raw[TOKEN_BYTES + 1] = {0};
@@ -81,8 +80,7 @@ void token_hash(const u8 key[static 32], struct slice token, u8 out[static TOKEN
 	ASSERT(n == TOKEN_HASH);
 }
 
-/* ---- passwords --------------------------------------------------------------------------------
- */
+/* ---- passwords ------------------------------------------------------------------------ */
 static size_t characters(struct slice s)
 {
 	size_t n = 0;
