@@ -179,8 +179,6 @@ static enum err prepare(struct child *c, const struct m_start *start)
 		return e;
 	for (u32 i = 0; i < b->nshards; i++)
 		shard_init(&b->shard[i], b, i);
-	for (u32 i = 0; i < b->nshards; i++)
-		shard_start(&b->shard[i]);
 	child_watch(c, b->wake_fd, EPOLLIN, shards_spoke, b);
 	return E_OK;
 }
@@ -189,6 +187,9 @@ static void started(struct child *c)
 {
 	struct broker *b = child_arg(c);
 
+	/* Not before: a thread that is there when the sandbox closes would stay outside of Landlock. */
+	for (u32 i = 0; i < b->nshards; i++)
+		shard_start(&b->shard[i]);
 	b->started = true;
 	listeners_open(b);
 }

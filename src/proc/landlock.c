@@ -44,7 +44,7 @@ static enum err allow_folder(int ruleset, int folder, u32 abi)
 		       : E_IO;
 }
 
-enum err landlock_close(int folder, u32 abi_max, u32 *abi)
+enum err landlock_close(int folder, bool connects, u32 abi_max, u32 *abi)
 {
 	long have = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct ruleset r;
@@ -56,7 +56,8 @@ enum err landlock_close(int folder, u32 abi_max, u32 *abi)
 	if (*abi == 0)
 		return E_OK;
 	*abi = abi_max != 0 ? MIN(*abi, abi_max) : *abi;
-	r = (struct ruleset){fs_rights(*abi), *abi >= 4 ? NET_V4 : 0, *abi >= 6 ? SCOPE_V6 : 0};
+	r = (struct ruleset){fs_rights(*abi), *abi >= 4 && !connects ? NET_V4 : 0,
+			     *abi >= 6 ? SCOPE_V6 : 0};
 	size = *abi >= 6 ? sizeof(r) : *abi >= 4 ? offsetof(struct ruleset, scope) : sizeof(r.fs);
 	fd = (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
 	if (fd < 0)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "admin/admin.h"
 #include "auth/auth.h"
@@ -43,6 +44,7 @@ static int role_main(const char *name)
 /* picketd -R ROLE -A ABI [-U]: only the supervisor calls it so. */
 static int child_process(int argc, char **argv)
 {
+	char name[16];
 	u64 abi;
 
 	if (argc < 5 || strcmp(argv[3], "-A") != 0 ||
@@ -50,6 +52,8 @@ static int child_process(int argc, char **argv)
 		fputs("-R is for picketd itself\n", stderr);
 		return 2;
 	}
+	snprintf(name, sizeof(name), "picketd:%s", argv[2]);
+	prctl(PR_SET_NAME, name, 0, 0, 0); /* what ps and top show */
 	log_setup(argv[2], LOG_INFO);
 	sandbox_begin();
 	sandbox_hold_landlock((u32)abi);

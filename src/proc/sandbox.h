@@ -46,7 +46,7 @@ bool sandbox_enter(enum role role, struct m_ready *ready);
 
 /* Adds the system calls of the groups to a libseccomp filter context. */
 bool sandbox_allow(void *filter, u32 groups);
-/* 0: the kernel has no Landlock.  folder: a descriptor, or -1 for none at all. */
-enum err landlock_close(int folder, u32 abi_max, u32 *abi) MUST;
+/* abi 0: the kernel has no Landlock.  folder: a descriptor, or -1 for none at all.  connects: TCP stays. */
+enum err landlock_close(int folder, bool connects, u32 abi_max, u32 *abi) MUST;
 
 #endif

@@ -127,6 +127,8 @@ static void child_ready(struct sup *s, enum role from, const struct m_ready *m)
 	c->ready = true;
 	c->seccomp = m->seccomp;
 	c->landlock_abi = m->landlock_abi;
+	if (s->phase == PH_STOPPING)
+		return;
 	say_sandbox(s, from);
 	if (s->phase != PH_STARTING) {
 		sup_say(s, LOG_INFO, "child_back", "%s is back (restart %u)", role_name(from),
@@ -377,7 +379,7 @@ static bool prepare(struct sup *s)
 {
 	if (!sup_users(s) || !sup_folders(s) || !sup_limits(s))
 		return false;
-	if (!files_check(s, &s->conf) || !listeners_open(s, &s->conf, NULL, &s->listeners)) {
+	if (!files_check(s, &s->conf) || !sockets_open(s, &s->conf, NULL, &s->listeners)) {
 		sup_say(s, LOG_ERROR, "start", "%s", s->why);
 		return false;
 	}
@@ -410,7 +412,7 @@ static void finish(struct sup *s)
 {
 	char path[CONF_PATH + 16];
 
-	listeners_close(&s->listeners, NULL);
+	sockets_close(&s->listeners, NULL);
 	if (s->admin_socket >= 0) {
 		snprintf(path, sizeof(path), "%s/admin.sock", s->conf.run_dir);
 		unlink(path);
@@ -426,7 +428,7 @@ static int run(struct sup *s)
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	ASSERT(s->epoll >= 0);
 	if (!prepare(s)) {
-		listeners_close(&s->listeners, NULL);
+		sockets_close(&s->listeners, NULL);
 		return 1;
 	}
 	signals_open(s);

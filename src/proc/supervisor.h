@@ -99,12 +99,12 @@ bool sup_admin_socket(struct sup *s);
 /* ---- supervisor_listen.c
  * ---------------------------------------------------------------------------- */
 /* Sockets for every listener of c; those that have (NULL: none) already holds are used again. */
-bool listeners_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
+bool sockets_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
 		    struct sup_listeners *out);
 /* Close those that other does not share. */
-void listeners_close(struct sup_listeners *l, const struct sup_listeners *other);
+void sockets_close(struct sup_listeners *l, const struct sup_listeners *other);
 /* Hand all to broker. */
-void listeners_give(struct sup *s);
+void sockets_give(struct sup *s);
 
 /* ---- supervisor_child.c
  * ------------------------------------------------------------------------------ */

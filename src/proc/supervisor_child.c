@@ -139,7 +139,7 @@ static bool hand_over(struct sup *s, enum role role)
 	if (role == ROLE_AUTH)
 		files_give_auth(s);
 	if (role == ROLE_BROKER)
-		listeners_give(s);
+		sockets_give(s);
 	if (role == ROLE_ADMIN)
 		sup_send(s, role, IPC_ADMIN_SOCKET, 0, &none, SLICE_NONE, s->admin_socket);
 	sup_send(s, role, IPC_START, 0, &start, SLICE_NONE, -1);

@@ -115,7 +115,7 @@ static const struct sup_listener *listener_find(const struct sup_listeners *in,
 	return NULL;
 }
 
-bool listeners_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
+bool sockets_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
 		    struct sup_listeners *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -130,14 +130,14 @@ bool listeners_open(struct sup *s, const struct conf *c, const struct sup_listen
 		if (old != NULL) {
 			memcpy(l->fd, old->fd, sizeof(l->fd));
 		} else if (!listener_open(s, c, &c->listener[i], l)) {
-			listeners_close(out, have);
+			sockets_close(out, have);
 			return false;
 		}
 	}
 	return true;
 }
 
-void listeners_close(struct sup_listeners *l, const struct sup_listeners *other)
+void sockets_close(struct sup_listeners *l, const struct sup_listeners *other)
 {
 	for (u32 i = 0; i < l->n; i++) {
 		if (listener_find(other, &l->v[i]) != NULL)
@@ -150,7 +150,7 @@ void listeners_close(struct sup_listeners *l, const struct sup_listeners *other)
 	l->n = 0;
 }
 
-void listeners_give(struct sup *s)
+void sockets_give(struct sup *s)
 {
 	for (u32 i = 0; i < s->listeners.n; i++) {
 		for (u32 k = 0; k < s->nshards; k++) {

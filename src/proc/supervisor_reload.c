@@ -118,7 +118,7 @@ static void offer_back(struct sup *s)
 static void reload_undo_offer(struct sup *s)
 {
 	offer_back(s);
-	listeners_close(&s->next_listeners, &s->listeners);
+	sockets_close(&s->next_listeners, &s->listeners);
 	reload_over(s, E_CONFIG);
 }
 
@@ -131,7 +131,7 @@ static void reload_swap(struct sup *s)
 	s->listeners = s->next_listeners;
 	s->next = c; /* what was in force, until the canary is back */
 	s->next_listeners = l;
-	listeners_give(s);
+	sockets_give(s);
 }
 
 static bool reload_open(struct sup *s)
@@ -145,7 +145,7 @@ static bool reload_open(struct sup *s)
 		return false;
 	}
 	return files_check(s, &s->next) &&
-	       listeners_open(s, &s->next, &s->listeners, &s->next_listeners);
+	       sockets_open(s, &s->next, &s->listeners, &s->next_listeners);
 }
 
 void sup_reload(struct sup *s, u64 id)
@@ -247,7 +247,7 @@ void sup_canary_done(struct sup *s, int status)
 		s->canary_ok = true;
 		canary_text(s, "refused, OK");
 		if (reload) {
-			listeners_close(&s->next_listeners, &s->listeners);
+			sockets_close(&s->next_listeners, &s->listeners);
 			reload_over(s, E_OK);
 		} else {
 			sup_ready(s);
@@ -265,7 +265,7 @@ void sup_canary_done(struct sup *s, int status)
 	}
 	reload_swap(s);
 	offer_back(s);
-	listeners_close(&s->next_listeners, &s->listeners);
+	sockets_close(&s->next_listeners, &s->listeners);
 	reload_over(s, E_CONFIG);
 }
 
