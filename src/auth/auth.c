@@ -277,6 +277,7 @@ int auth_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *re
 	int code;
 
 	umask(077);
+	json_object_seed(0); /* reads /dev/urandom: not once the sandbox is closed */
 	process.env = (struct auth_env){.now_ms = door_now,
 					.wall_ms = door_wall,
 					.to_broker = door_broker,
