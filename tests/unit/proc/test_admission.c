@@ -1,0 +1,121 @@
+/* Admission: networks, totals and sources together; what is counted is given back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "proc/admission.h"
+
+static struct admission *a;
+static struct conf c;
+
+static int setup(void **state)
+{
+	conf_defaults(&c);
+	a = admission_new();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	admission_free(&a);
+	return 0;
+}
+
+static const u8 *v4(u8 w, u8 x, u8 y, u8 z)
+{
+	static u8 addr[16];
+
+	memset(addr, 0, sizeof(addr));
+	addr[10] = addr[11] = 0xff;
+	addr[12] = w;
+	addr[13] = x;
+	addr[14] = y;
+	addr[15] = z;
+	return addr;
+}
+
+static void test_total_and_release(void **state)
+{
+	admission_configure(a, &c, 3);
+	for (u8 i = 0; i < 3; i++)
+		assert_int_equal(admission_admit(a, v4(10, 0, 0, i), 0, 1000), E_OK);
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 9), 0, 1000), E_QUOTA);
+	admission_login(a, v4(10, 0, 0, 0), 1000);
+	admission_released(a, v4(10, 0, 0, 0), false);
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 9), 0, 1000), E_OK);
+	admission_released(a, v4(10, 0, 0, 9), true);
+	admission_released(a, v4(10, 0, 0, 1), true);
+	admission_released(a, v4(10, 0, 0, 2), true);
+}
+
+static void test_waiting_in_all(void **state)
+{
+	c.listener[0].limits.connections_waiting = 10;
+	admission_configure(a, &c, 1000);
+	for (u8 i = 0; i < 10; i++)
+		assert_int_equal(admission_admit(a, v4(10, 0, 1, i), 0, 1000), E_OK);
+	assert_int_equal(admission_admit(a, v4(10, 0, 1, 77), 0, 1000), E_QUOTA);
+	admission_login(a, v4(10, 0, 1, 0), 1000);
+	assert_int_equal(admission_admit(a, v4(10, 0, 1, 77), 0, 1000), E_OK);
+}
+
+static void test_rate_in_all(void **state)
+{
+	u32 in = 0;
+
+	c.listener[0].limits.connection_rate = 50;
+	admission_configure(a, &c, 1000000);
+	for (u32 i = 0; i < 1000; i++) {
+		const u8 *from = v4(10, 1, (u8)(i >> 8), (u8)i);
+		if (admission_admit(a, from, 0, 1000) == E_OK) {
+			in++;
+			admission_released(a, from, true);
+		}
+	}
+	assert_int_equal(in, 50);
+	assert_int_equal(admission_admit(a, v4(10, 9, 9, 9), 0, 1000), E_RATE);
+	assert_int_equal(admission_admit(a, v4(10, 9, 9, 9), 0, 1020), E_OK);
+}
+
+static void test_networks(void **state)
+{
+	c.listener[0].nets = 2;
+	c.listener[0].net[0] = (struct conf_net){.prefix = 96 + 20};
+	memcpy(c.listener[0].net[0].addr, v4(192, 168, 16, 0), 16);
+	c.listener[0].net[1] = (struct conf_net){.addr = {0x20, 1, 0xd, 0xb8}, .prefix = 32};
+	admission_configure(a, &c, 1000);
+	assert_int_equal(admission_admit(a, v4(192, 168, 31, 255), 0, 1), E_OK);
+	assert_int_equal(admission_admit(a, v4(192, 168, 32, 0), 0, 1), E_DENIED);
+	assert_int_equal(admission_admit(a, v4(192, 168, 15, 255), 0, 1), E_DENIED);
+	assert_int_equal(admission_admit(a, (u8[16]){0x20, 1, 0xd, 0xb8, 7}, 0, 1), E_OK);
+	assert_int_equal(admission_admit(a, (u8[16]){0x20, 1, 0xd, 0xb9}, 0, 1), E_DENIED);
+}
+
+static void test_failed_logins(void **state)
+{
+	admission_configure(a, &c, 1000);
+	for (u64 i = 1; i < c.limits.failed_logins; i++)
+		assert_false(admission_failed(a, v4(10, 0, 0, 1), 0, 1000));
+	assert_true(admission_failed(a, v4(10, 0, 0, 1), 0, 1000));
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 1), 0, 1001), E_BANNED);
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 2), 0, 1001), E_OK);
+}
+
+static void test_unknown_listener(void **state)
+{
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 1), 0, 1), E_DENIED);
+	admission_configure(a, &c, 1000);
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 1), CONF_LISTENERS + 5, 1), E_DENIED);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(test_total_and_release), T(test_waiting_in_all),
+					   T(test_rate_in_all),	      T(test_networks),
+					   T(test_failed_logins),     T(test_unknown_listener)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
