@@ -1,0 +1,459 @@
+/* world: see world.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "world.h"
+
+/* ---- what core asks of its surroundings ---------------------------------------------------------- */
+
+static void env_login(void *arg, const struct login_request *r)
+{
+	struct world *w = arg;
+	struct login *l = xcalloc(1, sizeof(*l));
+
+	l->id = r->id;
+	l->has_username = r->has_username;
+	snprintf(l->username, sizeof(l->username), "%.*s", (int)r->username.n, (const char *)r->username.p);
+	snprintf(l->password, sizeof(l->password), "%.*s", (int)r->password.n, (const char *)r->password.p);
+	*w->logins_tail = l;
+	w->logins_tail = &l->next;
+}
+
+static void env_post(void *arg, u32 shard, struct core_msg *m)
+{
+	struct world *w = arg;
+	struct post *p = xcalloc(1, sizeof(*p));
+
+	p->shard = shard;
+	p->m = m;
+	*w->posts_tail = p;
+	w->posts_tail = &p->next;
+}
+
+static void env_move(void *arg, struct client *cl, void *conn, u32 shard)
+{
+	struct wconn *c = conn;
+
+	ASSERT(c->cl == cl);
+	ASSERT(c->shard != shard);
+	c->moving = true;
+	c->shard = shard;
+}
+
+static void env_dirty(void *arg, void *conn)
+{
+	((struct wconn *)conn)->dirty = true;
+}
+
+static void env_close(void *arg, void *conn, bool flush, enum err why)
+{
+	struct wconn *c = conn;
+
+	ASSERT(!c->closing);
+	c->closing = true;
+	c->flush = flush;
+	c->why = why;
+}
+
+static void env_pause(void *arg, void *conn)
+{
+	struct wconn *c = conn;
+
+	ASSERT(!c->paused);
+	c->paused = true;
+}
+
+static void env_resume(void *arg, void *conn)
+{
+	struct wconn *c = conn;
+
+	ASSERT(c->paused);
+	c->paused = false;
+}
+
+static void env_event(void *arg, const struct core_event *e)
+{
+	struct world *w = arg;
+
+	w->events[e->kind]++;
+	w->last_why[e->kind] = e->why;
+	if (w->on_event != NULL)
+		w->on_event(w, e);
+}
+
+u64 world_random(struct world *w, u64 below)
+{
+	/* splitmix64 */
+	u64 z = w->rng += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	z ^= z >> 31;
+	return below != 0 ? z % below : z;
+}
+
+static void env_random(void *arg, void *out, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((u8 *)out)[i] = (u8)world_random(arg, 0);
+}
+
+static u64 env_wall(void *arg)
+{
+	return ((struct world *)arg)->wall_ms;
+}
+
+/* ---- a world ------------------------------------------------------------------------------------------- */
+
+struct core_limits world_limits(void)
+{
+	return (struct core_limits){
+		.prelogin_bytes = 16384, .max_packet = 1 << 20, .connect_ms = 10000,
+		.login_ms = 15000, .packet_ms = 20000, .keep_alive_max_s = 1200, .subscriptions = 100,
+		.filters_per_subscribe = 20, .topic_aliases = 16, .receive_maximum = 64,
+		.inflight = 64, .queue_messages = 1000, .offline_messages = 10000,
+		.queue_bytes = 1 << 20, .offline_bytes = 16 << 20, .output_buffer = 256 << 10,
+		.output_stall_ms = 10000, .publish_rate = UINT32_MAX, .publish_burst = 500,
+		.publish_bytes = UINT64_MAX, .retained_identity = 100, .connections_identity = 4,
+		.session_expiry_max_s = 604800, .user_properties = 16,
+		.user_property_bytes = 4096, .refusal_grid_ms = 300};
+}
+
+struct world *world_new(u32 shards, const struct core_limits *limits)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	struct hub_options o = {.nshards = shards, .retained_total = 1000, .retained_bytes = 64 << 20,
+				.hash_key = "0123456789abcde"};
+
+	ASSERT(shards <= W_SHARDS);
+	w->n = shards;
+	w->now_ms = 1000;
+	w->wall_ms = 1790000000000;
+	w->posts_tail = &w->posts;
+	w->logins_tail = &w->logins;
+	snprintf(w->listener.name, sizeof(w->listener.name), "test");
+	w->listener.tls = true;
+	w->listener.device = w->listener.service = limits != NULL ? *limits : world_limits();
+	w->hub = hub_new(&o);
+	hub_set_listeners(w->hub, &w->listener, 1, false);
+	for (u32 i = 0; i < shards; i++) {
+		w->env[i] = (struct core_env){w,	env_login, env_post,   env_move,  env_dirty, env_close,
+					      env_pause, env_resume, env_event, env_random, env_wall};
+		w->core[i] = core_new(w->hub, i, &w->env[i], w->now_ms);
+	}
+	return w;
+}
+
+static void policy_gone(const struct policy *p, void *arg)
+{
+	free(arg);
+}
+
+void world_policy(struct world *w, const char *text)
+{
+	struct policy_error pe;
+	struct policy_doc *doc = NULL;
+	const struct policy *p;
+	u32 ids[W_ROLES];
+	size_t len;
+	u8 *block;
+	enum err e = policy_parse(slice_str(text), POLICY_RULES, &doc, &pe);
+
+	if (e != E_OK)
+		fprintf(stderr, "policy: line %u: %s near %s\n", pe.line, pe.what, pe.near);
+	ASSERT(e == E_OK);
+	ASSERT(policy_role_count(doc) <= W_ROLES);
+	for (u32 i = 0; i < W_ROLES; i++)
+		ids[i] = i + 1;
+	ASSERT(policy_compile(doc, ids, ++w->generation, &block, &len) == E_OK);
+	ASSERT(policy_open(slice_of(block, len), &p) == E_OK);
+	policy_doc_free(&doc);
+	hub_set_policy(w->hub, p, policy_gone, block);
+	for (u32 i = 0; i < w->n; i++)
+		core_rejudge(w->core[i]);
+}
+
+struct identity *world_identity(struct world *w, const char *name, u32 kind, const u32 *roles)
+{
+	struct identity *i = &w->identity[w->identities++];
+
+	ASSERT(w->identities <= W_IDENTITIES);
+	snprintf(i->name, sizeof(i->name), "%s", name);
+	i->id = 100 + w->identities;
+	i->generation = 1;
+	i->kind = kind;
+	i->status = 1;
+	for (; roles != NULL && roles[i->nroles] != 0; i->nroles++)
+		i->roles[i->nroles] = roles[i->nroles];
+	return i;
+}
+
+void world_identity_changed(struct world *w, struct identity *i)
+{
+	struct identity_change ch = {.identity_id = i->id, .generation = ++i->generation,
+				     .status = i->status, .kind = i->kind,
+				     .identity = slice_str(i->name),
+				     .client_id_pattern = slice_str(i->pattern), .roles = i->roles,
+				     .nroles = i->nroles};
+
+	hub_identity_changed(w->hub, &ch);
+	for (u32 k = 0; k < w->n; k++)
+		core_identity_apply(w->core[k], i->id);
+}
+
+static struct identity *login_identity(struct world *w, const struct login *l)
+{
+	if (w->allow_all)
+		return &w->identity[0];
+	for (u32 i = 0; i < w->identities; i++) {
+		struct identity *x = &w->identity[i];
+		if (strcmp(x->name, l->username) == 0 && strcmp(l->password, "pw") == 0 && x->status != 0)
+			return x;
+	}
+	return NULL;
+}
+
+static void login_answer(struct world *w, const struct login *l)
+{
+	struct identity *i = login_identity(w, l);
+	struct login_answer a = {.verdict = E_CREDENTIAL};
+
+	if (i != NULL)
+		a = (struct login_answer){.verdict = E_OK, .identity_id = i->id,
+					  .generation = i->generation, .kind = i->kind,
+					  .identity = slice_str(i->name),
+					  .username = slice_str(i->name),
+					  .client_id_pattern = slice_str(i->pattern),
+					  .roles = i->roles, .nroles = i->nroles};
+	core_login_done(w->core[l->id >> 56], l->id, &a);
+}
+
+/* ---- connections --------------------------------------------------------------------------------------------- */
+
+struct wconn *world_connect(struct world *w, u32 shard)
+{
+	static const u8 addr[16] = {[10] = 0xff, 0xff, 203, 0, 113, 9};
+	struct wconn *c = xcalloc(1, sizeof(*c));
+
+	c->w = w;
+	c->shard = shard % w->n;
+	c->next = w->conns;
+	w->conns = c;
+	c->cl = core_open(w->core[c->shard], c, 0, addr, 4711, w->now_ms, "TLSv1.3");
+	ASSERT(c->cl != NULL);
+	return c;
+}
+
+static void buffer_add(u8 **b, size_t *n, size_t *cap, const void *p, size_t len)
+{
+	if (*n + len > *cap) {
+		*cap = (*n + len) * 2;
+		*b = xrealloc(*b, *cap);
+	}
+	if (len != 0)
+		memcpy(*b + *n, p, len);
+	*n += len;
+}
+
+void wconn_send(struct wconn *c, struct slice bytes)
+{
+	if (c->cl != NULL)
+		buffer_add(&c->in, &c->in_n, &c->in_cap, bytes.p, bytes.n);
+}
+
+void wconn_drop(struct wconn *c, enum err why)
+{
+	struct client *cl = c->cl;
+
+	if (cl == NULL || c->moving)
+		return;
+	c->cl = NULL;
+	c->in_n = 0;
+	c->why = c->closing ? c->why : why;
+	core_closed(c->w->core[c->shard], cl, c->why);
+}
+
+void wconn_free(struct wconn *c)
+{
+	struct wconn **at = &c->w->conns;
+
+	ASSERT(c->cl == NULL);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	free(c->in);
+	free(c->out);
+	free(c);
+}
+
+bool wconn_next(struct wconn *c, struct frame *f, struct slice *body)
+{
+	struct slice in = slice_of(c->out + c->out_at, c->out_n - c->out_at);
+	enum mqtt_version v = c->version != 0 ? (enum mqtt_version)c->version : MQTT_NONE;
+	enum err e = c->out_n == c->out_at ? E_MORE : frame_peek(in, v, UINT32_MAX, f);
+
+	if (e == E_MORE || (e == E_OK && in.n < (size_t)f->header_len + f->body_len))
+		return false;
+	ASSERT(e == E_OK); /* what we send is always well-formed */
+	*body = slice_of(in.p + f->header_len, f->body_len);
+	c->out_at += (size_t)f->header_len + f->body_len;
+	return true;
+}
+
+static void conn_flush(struct wconn *c)
+{
+	struct iovec iov[16];
+	int n;
+
+	c->dirty = false;
+	while (c->cl != NULL && !c->blocked && (n = core_output(c->w->core[c->shard], c->cl, iov, 16)) > 0) {
+		size_t sent = 0;
+		for (int i = 0; i < n; i++) {
+			buffer_add(&c->out, &c->out_n, &c->out_cap, iov[i].iov_base, iov[i].iov_len);
+			sent += iov[i].iov_len;
+		}
+		core_sent(c->w->core[c->shard], c->cl, sent);
+	}
+}
+
+static bool conn_input(struct wconn *c)
+{
+	size_t used;
+
+	if (c->cl == NULL || c->moving || c->paused || c->closing || c->in_n == 0)
+		return false;
+	used = core_input(c->w->core[c->shard], c->cl, slice_of(c->in, c->in_n));
+	ASSERT(used <= c->in_n);
+	memmove(c->in, c->in + used, c->in_n - used);
+	c->in_n -= used;
+	return used != 0;
+}
+
+static bool conn_step(struct wconn *c)
+{
+	bool did = conn_input(c);
+
+	if (c->moving) {
+		c->moving = false;
+		core_adopt(c->w->core[c->shard], c->cl, c);
+		did = true;
+	}
+	if (c->dirty && c->cl != NULL && !c->blocked) {
+		conn_flush(c);
+		did = true;
+	}
+	if (c->closing && c->cl != NULL) {
+		if (c->flush)
+			conn_flush(c);
+		wconn_drop(c, c->why);
+		did = true;
+	}
+	return did;
+}
+
+/* ---- going on --------------------------------------------------------------------------------------------------- */
+
+static bool step_post(struct world *w)
+{
+	struct post *p = w->posts;
+
+	if (p == NULL || w->hold_posts)
+		return false;
+	w->posts = p->next;
+	if (w->posts == NULL)
+		w->posts_tail = &w->posts;
+	core_receive(w->core[p->shard], p->m);
+	free(p);
+	return true;
+}
+
+static bool step_login(struct world *w)
+{
+	struct login *l = w->logins;
+
+	if (l == NULL || w->hold_logins)
+		return false;
+	w->logins = l->next;
+	if (w->logins == NULL)
+		w->logins_tail = &w->logins;
+	login_answer(w, l);
+	free(l);
+	return true;
+}
+
+void world_run(struct world *w)
+{
+	bool did = true;
+
+	while (did) {
+		did = step_login(w);
+		while (step_post(w))
+			did = true;
+		for (struct wconn *c = w->conns; c != NULL; c = c->next)
+			did |= conn_step(c);
+	}
+	for (u32 i = 0; i < w->n; i++)
+		core_turn(w->core[i], w->now_ms);
+}
+
+static u64 world_next(const struct world *w)
+{
+	u64 next = UINT64_MAX;
+
+	for (u32 i = 0; i < w->n; i++)
+		next = MIN(next, core_next(w->core[i]));
+	return next;
+}
+
+void world_advance(struct world *w, u64 ms)
+{
+	u64 until = w->now_ms + ms;
+
+	world_run(w);
+	while (w->now_ms < until) {
+		u64 to = MIN(MAX(world_next(w), w->now_ms + 1), until);
+		w->wall_ms += to - w->now_ms;
+		w->now_ms = to;
+		for (u32 i = 0; i < w->n; i++)
+			core_turn(w->core[i], to);
+		world_run(w);
+	}
+}
+
+struct core_stats world_stats(struct world *w)
+{
+	struct core_stats s = {0};
+
+	for (u32 i = 0; i < w->n; i++)
+		core_stats_add(w->core[i], &s);
+	return s;
+}
+
+void world_free(struct world **wp)
+{
+	struct world *w = *wp;
+
+	*wp = NULL;
+	while (w->conns != NULL) {
+		if (w->conns->moving)
+			conn_step(w->conns);
+		wconn_drop(w->conns, E_EOF);
+		wconn_free(w->conns);
+	}
+	for (struct post *p = w->posts, *next; p != NULL; p = next) {
+		next = p->next;
+		core_msg_drop(p->m);
+		free(p);
+	}
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		free(l);
+	}
+	w->posts = NULL;
+	w->posts_tail = &w->posts;
+	for (u32 i = 0; i < w->n; i++)
+		core_free(&w->core[i]);
+	hub_free(&w->hub);
+	free(w);
+}

@@ -1,0 +1,94 @@
+/* world: shards of core without sockets, threads or clocks.
+ *
+ * Connections are buffers, time is a number, the order in which things happen is the caller's.  Unit tests, the
+ * simulator and the fuzzer all run the very core that picketd runs.  Logins are answered from a table: the
+ * user name is the identity, the password is "pw". */
+#ifndef PICKET_TESTS_WORLD_H
+#define PICKET_TESTS_WORLD_H
+
+#include "core/core.h"
+#include "wire/packet.h"
+
+enum { W_SHARDS = 8, W_ROLES = 8, W_IDENTITIES = 64 };
+
+struct identity {
+	char name[32];
+	u64 id, generation;
+	u32 kind, status; /* of core/who.h */
+	u32 roles[W_ROLES], nroles;
+	char pattern[40];
+};
+
+struct wconn {
+	struct world *w;
+	struct wconn *next; /* all of a world */
+	struct client *cl;  /* NULL: gone */
+	u32 shard;
+	u8 version;
+	bool paused, dirty, closing, flush, moving, blocked; /* blocked: reads nothing */
+	enum err why;
+	u8 *in, *out;
+	size_t in_n, in_cap, out_n, out_cap, out_at; /* out_at: read by the test so far */
+	void *user;
+};
+
+struct post {
+	struct post *next;
+	u32 shard;
+	struct core_msg *m;
+};
+struct login {
+	struct login *next;
+	u64 id;
+	char username[64], password[64];
+	bool has_username;
+};
+
+struct world {
+	struct hub *hub;
+	u32 n;
+	struct core *core[W_SHARDS];
+	struct core_env env[W_SHARDS];
+	struct core_listener listener;
+	u64 now_ms, wall_ms, rng;
+	struct wconn *conns;
+	struct post *posts, **posts_tail;
+	struct login *logins, **logins_tail;
+	bool hold_logins, hold_posts;
+	bool allow_all; /* every login is this identity 0 */
+	struct identity identity[W_IDENTITIES];
+	u32 identities;
+	u64 generation;
+	/* What was seen. */
+	u32 events[16];
+	enum err last_why[16];
+	void (*on_event)(struct world *w, const struct core_event *e);
+	void *user;
+};
+
+struct world *world_new(u32 shards, const struct core_limits *limits);
+/* Closes everything; asserts that nothing is left. */
+void world_free(struct world **w);
+struct core_limits world_limits(void); /* defaults.md, devices */
+u64 world_random(struct world *w, u64 below);
+
+/* Policy text; role i of it gets number i + 1.  Every shard judges again. */
+void world_policy(struct world *w, const char *text);
+/* roles: numbers, ended by 0. */
+struct identity *world_identity(struct world *w, const char *name, u32 kind, const u32 *roles);
+void world_identity_changed(struct world *w, struct identity *i);
+
+struct wconn *world_connect(struct world *w, u32 shard);
+void wconn_send(struct wconn *c, struct slice bytes);
+void wconn_drop(struct wconn *c, enum err why); /* the network's fault */
+void wconn_free(struct wconn *c);		/* gone already */
+/* The next whole packet that came; false: none. */
+bool wconn_next(struct wconn *c, struct frame *f, struct slice *body);
+
+/* Everything that can happen without time going on. */
+void world_run(struct world *w);
+/* Let time go on, firing what becomes due in between. */
+void world_advance(struct world *w, u64 ms);
+struct core_stats world_stats(struct world *w);
+
+#endif
