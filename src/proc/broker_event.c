@@ -30,6 +30,14 @@ static const char *action_word(enum action a)
 	return a == ACT_PUBLISH ? "publish" : "subscribe";
 }
 
+/* "TLSv1.3 TLS_AES_128_GCM_SHA256", "plain"; "" where there is no connection. */
+static const char *tls_of(const struct core_event *e)
+{
+	const char *tls = e->conn != NULL ? conn_tls(e->conn) : "";
+
+	return e->conn != NULL && tls[0] == '\0' ? "plain" : tls;
+}
+
 /* ---- the log
  * -------------------------------------------------------------------------------------- */
 static void put_left_out(const u8 addr[16], u32 left_out)
@@ -86,10 +94,12 @@ static void log_event(struct shard *s, const struct core_event *e)
 		log_word(&l, "action", action_word(e->action));
 	if (e->topic.n != 0)
 		log_peer(&l, "topic", e->topic);
-	if (e->kind == EV_CONNECT)
+	if (e->kind == EV_CONNECT) {
 		log_num(&l, "version", e->version);
-	else
+		log_peer(&l, "tls", slice_str(tls_of(e)));
+	} else {
 		log_err(&l, e->why);
+	}
 	if (e->text != NULL && e->text[0] != '\0')
 		log_peer(&l, "note", slice_str(e->text));
 	log_end(&l);
@@ -124,8 +134,7 @@ static void text_connect(const struct core_event *e, char *out, size_t cap)
 
 	addr_port_format(e->addr, e->port, addr, sizeof(addr));
 	log_escape(e->client_id, id, sizeof(id));
-	snprintf(out, cap, "%s  %s  %s  auth ok  id %s", addr, e->listener,
-		 e->text != NULL && e->text[0] != '\0' ? e->text : "plain", id);
+	snprintf(out, cap, "%s  %s  %s  auth ok  id %s", addr, e->listener, tls_of(e), id);
 }
 
 static void text_other(const struct core_event *e, char *out, size_t cap)
