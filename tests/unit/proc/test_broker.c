@@ -127,7 +127,6 @@ static void test_nothing_before_policy(void **state)
 	fd = hello('a');
 	assert_false(world_await(&w, ROLE_AUTH, IPC_LOGIN, 300, &m));
 	world_policy(&w, policy_all, 1);
-	expect_done(1);
 	world_allow(&w, expect_login('a'), "dev", SLICE_LIT("u"));
 	expect_bytes(fd, "\x20\2\0\0", 4);
 	stop();
