@@ -27,7 +27,7 @@ static bool is_external(const struct conf *c, u32 i)
 static void bad(struct external *x, const char *name, const char *why)
 {
 	x->bad = true;
-	snprintf(x->what, sizeof(x->what), "listener \"%s\": %s", name, why);
+	snprintf(x->what, sizeof(x->what), "listener %s: %s", name, why);
 }
 
 static void hash_texts(const struct external *x, u8 out[32])
@@ -107,7 +107,7 @@ static void judge_expiry(struct keys *k, u32 i, const char *name)
 		bad(x, name, "its certificate is expired");
 	else if (x->changed)
 		log_msg(LOG_WARN, "certificate_expired",
-			"listener \"%s\": its certificate is expired; most clients "
+			"listener %s: its certificate is expired; most clients "
 			"will refuse it",
 			name);
 }
@@ -190,7 +190,8 @@ void external_install(struct keys *k)
 		if (!x->bad && x->fresh.key != NULL && !serves(k, 1 + i, &x->fresh)) {
 			slot_put(k, 1 + i, &x->fresh);
 			log_msg(LOG_INFO, "certificate_loaded",
-				"listener number %u has a new external certificate", i + 1);
+				"listener %s has a new external certificate",
+				k->conf.listener[i].name);
 		}
 		if (!is_external(&k->conf, i))
 			slot_clear(&k->slot[1 + i]);

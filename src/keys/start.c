@@ -64,7 +64,11 @@ static bool ca_make(struct keys *k)
 {
 	enum err e = cert_make_ca(start_ca_name(k), clock_wall_ms(), &k->ca_key, &k->ca);
 
-	if (e != E_OK)
+	if (e == E_OK)
+		log_msg(LOG_INFO, "ca_created",
+			"%s device CA, P-256, 10 years; back it up: picket ca backup",
+			start_ca_name(k));
+	else
 		start_fail(k, "no CA could be made");
 	return e == E_OK;
 }
@@ -159,9 +163,6 @@ static void start_next(struct keys *k)
 		write_ca(k, FILE_CA_KEY);
 	} else if (missing(k, FILE_CA_CERT)) {
 		write_ca(k, FILE_CA_CERT);
-		log_msg(LOG_INFO, "ca_created",
-			"\"%s device CA\", P-256, 10 years; back it up: picket ca backup",
-			start_ca_name(k));
 	} else {
 		start_done(k);
 	}
