@@ -40,7 +40,7 @@ tsan: deps-test
 
 ## make system       real clients against the release build: interop, journeys, attacks, sandbox
 system: build deps-test
-	@python3 -m pytest -q tests/system tests/interop tests/attacks tests/sandbox tests/journeys
+	@/usr/bin/python3 -m pytest -q tests/system tests/interop tests/attacks tests/sandbox tests/journeys
 
 ## make fuzz         every fuzz target; SECONDS=600 each by default
 fuzz: deps-test
@@ -49,7 +49,7 @@ fuzz: deps-test
 
 ## make bench        CPU per message and memory beside Mosquitto and the floor, in one run
 bench: build deps-test
-	@python3 tests/perf/compare.py
+	@/usr/bin/python3 tests/perf/compare.py
 
 ## make conformance  the vectors of the specification against the codec
 conformance: build
