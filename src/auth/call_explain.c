@@ -12,6 +12,7 @@ static void explain_text(struct auth *a, const struct identity *i, const struct 
 			 const char *verb, const char *topic, char *out, size_t cap)
 {
 	char shown[600], held[LIM_NAME + 1] = "";
+	const char *nearest = strchr(x->nearest, ' '); /* past its own "publish" */
 	size_t n;
 
 	log_escape(slice_str(topic), shown, sizeof(shown));
@@ -29,7 +30,7 @@ static void explain_text(struct auth *a, const struct identity *i, const struct 
 	else
 		snprintf(out + n, cap - n, "none for role %s%s%s%s", held,
 			 i->nroles > 1 ? " or its others" : "",
-			 x->nearest[0] ? "; nearest allow " : "", x->nearest);
+			 nearest != NULL ? "; nearest allow" : "", nearest != NULL ? nearest : "");
 }
 
 static void explain_fix(struct auth *a, struct call *c, const struct identity *i,

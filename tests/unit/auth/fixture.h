@@ -1,5 +1,5 @@
-/* fixture: a whole auth state over a real store in a folder of its own; time, broker and admin are the
- * test's.  Only what a test file uses of it matters, so all is static inline. */
+/* fixture: a whole auth state over a real store in a folder of its own; time, broker and admin are
+ * the test's.  Only what a test file uses of it matters, so all is static inline. */
 #ifndef PICKET_TEST_AUTH_FIXTURE_H
 #define PICKET_TEST_AUTH_FIXTURE_H
 
@@ -39,7 +39,7 @@ struct fx {
 	struct wheel wheel;
 	char dir[64], db[96];
 	u64 now, wall;
-	bool broker; /* is there one? */
+	bool broker;  /* is there one? */
 	bool confirm; /* and does it confirm at once? */
 	u32 nsent;
 	struct sent sent[4096];
@@ -70,7 +70,8 @@ static inline enum err fx_broker(void *arg, enum ipc_type type, u64 id, const vo
 	struct sent *s = &f->sent[f->nsent % 4096];
 
 	/* What leaves must pass the table of messages, or the real link would end. */
-	assert_true(ipc_allowed(type, ROLE_AUTH, ROLE_BROKER, ipc_body_size(type), tail.n, fd >= 0));
+	assert_true(
+		ipc_allowed(type, ROLE_AUTH, ROLE_BROKER, ipc_body_size(type), tail.n, fd >= 0));
 	if (!f->broker)
 		return E_STATE;
 	assert_true(ipc_body_size(type) <= sizeof(s->body));
@@ -105,7 +106,8 @@ static inline enum err fx_file(void *arg, enum file_name file, u32 index)
 	return E_OK;
 }
 
-/* Open the store and everything over it; key and first policy are there unless a test says other. */
+/* Open the store and everything over it; key and first policy are there unless a test says other.
+ */
 static inline void fx_open(struct fx *f, bool ready)
 {
 	f->env = (struct auth_env){f, fx_now, fx_wall, fx_broker, fx_reply, fx_file};
@@ -261,8 +263,10 @@ static inline void fx_refused(struct fx *f, const char *code)
 	assert_string_not_equal(fx_text(f, "error", "next"), "");
 }
 
-/* ---- logins ------------------------------------------------------------------------------------ */
-static inline u64 fx_ask(struct fx *f, const char *client_id, const char *user, const char *password)
+/* ---- logins ------------------------------------------------------------------------------------
+ */
+static inline u64 fx_ask(struct fx *f, const char *client_id, const char *user,
+			 const char *password)
 {
 	static u64 id = 1;
 	struct m_login m = {.version = 4, .tls = 1};
@@ -310,10 +314,13 @@ static inline struct m_verdict fx_login(struct fx *f, const char *client_id, con
 /* A device with a role to publish to its own topics; its token into out. */
 static inline void fx_device(struct fx *f, const char *name, char out[static TOKEN_CHARS + 1])
 {
-	fx_call(f, "{'op':'role.set','name':'sensor','text':'role sensor { publish home/${device}/tele/#; "
+	fx_call(f, "{'op':'role.set','name':'sensor','text':'role sensor { publish "
+		   "home/${device}/tele/#; "
 		   "subscribe home/${device}/cmd/# }'}");
 	fx_ok(f);
-	fx_call(f, "{'op':'identity.add','kind':'device','name':'%s','roles':['sensor'],'auth':'token'}",
+	fx_call(f,
+		"{'op':'identity.add','kind':'device','name':'%s','roles':['sensor'],'auth':'token'"
+		"}",
 		name);
 	fx_ok(f);
 	snprintf(out, TOKEN_CHARS + 1, "%s", fx_text(f, "identities", "token"));

@@ -91,7 +91,8 @@ static void old_ones_are_dropped_unhashed(void **state)
 	(void)state;
 	memset(answers, 0, sizeof(answers));
 	j->done = count;
-	assert_int_equal(hasher_add(h, j, SLICE_LIT("a"), clock_mono_ms() - HASHER_OLD_MS - 1000), E_OK);
+	assert_int_equal(hasher_add(h, j, SLICE_LIT("a"), clock_mono_ms() - HASHER_OLD_MS - 1000),
+			 E_OK);
 	assert_int_equal(poll(&p, 1, 20000), 1);
 	hasher_collect(h);
 	assert_int_equal(answers[E_BUSY], 1);

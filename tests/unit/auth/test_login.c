@@ -115,17 +115,20 @@ static void password_lets_in(void **state)
 {
 	struct fx *f = *state;
 
-	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','auth':'password','password':'four "
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','auth':'password','password':'"
+		   "four "
 		   "unrelated llama words'}");
 	fx_ok(f);
 	assert_string_equal(fx_text(f, "identities", "token"), "");
 	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama words").verdict, ALLOW);
-	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama word").reason, E_CREDENTIAL);
+	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama word").reason,
+			 E_CREDENTIAL);
 	f->a->conf.listener[0].allow_password = false;
 	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama words").verdict, DENY);
 }
 
-/* An unknown name, a known one with a wrong password and a revoked one: one hash each, the same answer. */
+/* An unknown name, a known one with a wrong password and a revoked one: one hash each, the same
+ * answer. */
 static void unknown_costs_the_same(void **state)
 {
 	struct fx *f = *state;
@@ -133,8 +136,11 @@ static void unknown_costs_the_same(void **state)
 	const char *names[] = {"anna", "nobody", "gone"};
 
 	for (u32 i = 0; i < 3; i += 2) {
-		fx_call(f, "{'op':'identity.add','kind':'user','name':'%s','password':'four unrelated llama "
-			   "words'}", names[i]);
+		fx_call(f,
+			"{'op':'identity.add','kind':'user','name':'%s','password':'four unrelated "
+			"llama "
+			"words'}",
+			names[i]);
 		fx_ok(f);
 	}
 	fx_call(f, "{'op':'identity.revoke','name':'gone'}");
@@ -161,7 +167,8 @@ static void revoked_while_hashing(void **state)
 	const struct sent *s;
 	u64 id;
 
-	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','password':'four unrelated llama words'}");
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','password':'four unrelated "
+		   "llama words'}");
 	id = fx_ask(f, "c", "anna", "four unrelated llama words");
 	assert_null(fx_verdict_of(f, id));
 	fx_call(f, "{'op':'identity.revoke','name':'anna'}");
@@ -178,7 +185,8 @@ static void guessing_is_slowed_and_no_weapon(void **state)
 	struct fx *f = *state;
 	struct hasher_stats before, after;
 
-	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','password':'four unrelated llama words'}");
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','password':'four unrelated "
+		   "llama words'}");
 	/* Unknown names run into the same wall. */
 	for (u32 i = 0; i < THROTTLE_FAILURES; i++)
 		assert_int_equal(fx_login(f, "c", "nobody", "wrong password").reason, E_CREDENTIAL);
@@ -198,7 +206,8 @@ static void guessing_is_slowed_and_no_weapon(void **state)
 	assert_int_equal(fx_login(f, "c", "anna", "four unrelated llama words").verdict, ALLOW);
 }
 
-/* Bad lengths, a listener that is not there: refused, and the process goes on (it may be a taken broker). */
+/* Bad lengths, a listener that is not there: refused, and the process goes on (it may be a taken
+ * broker). */
 static void malformed_is_refused(void **state)
 {
 	struct fx *f = *state;
@@ -235,10 +244,12 @@ static void held_until_ready(void **state)
 	assert_null(fx_verdict_of(f, id));
 	f->a->has_key = true;
 	login_release(f->a);
-	assert_int_equal(((const struct m_verdict *)(const void *)fx_verdict_of(f, id)->body)->verdict,
-			 ALLOW);
-	assert_int_equal(((const struct m_verdict *)(const void *)fx_verdict_of(f, old)->body)->reason,
-			 E_BUSY);
+	assert_int_equal(
+		((const struct m_verdict *)(const void *)fx_verdict_of(f, id)->body)->verdict,
+		ALLOW);
+	assert_int_equal(
+		((const struct m_verdict *)(const void *)fx_verdict_of(f, old)->body)->reason,
+		E_BUSY);
 }
 
 static void seen_is_remembered(void **state)
@@ -275,11 +286,13 @@ static void broken_store_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FX(token_lets_in),	    FX(client_id_is_bound),	FX(pattern_of_a_service),
-		FX(wrong_is_refused),	    FX(listener_decides),	FX(anonymous_has_a_role_or_nothing),
-		FX(password_lets_in),	    FX(unknown_costs_the_same), FX(revoked_while_hashing),
-		FX(guessing_is_slowed_and_no_weapon), FX(malformed_is_refused), FX(held_until_ready),
-		FX(seen_is_remembered),	    FX(broken_store_refuses),
+		FX(token_lets_in),	   FX(client_id_is_bound),
+		FX(pattern_of_a_service),  FX(wrong_is_refused),
+		FX(listener_decides),	   FX(anonymous_has_a_role_or_nothing),
+		FX(password_lets_in),	   FX(unknown_costs_the_same),
+		FX(revoked_while_hashing), FX(guessing_is_slowed_and_no_weapon),
+		FX(malformed_is_refused),  FX(held_until_ready),
+		FX(seen_is_remembered),	   FX(broken_store_refuses),
 	};
 
 	return cmocka_run_group_tests_name("auth/login", tests, NULL, NULL);

@@ -37,7 +37,8 @@ static void hash_depends_on_key_and_all_bytes(void **state)
 static void secrets_from_elsewhere(void **state)
 {
 	(void)state;
-	assert_true(token_strong(SLICE_LIT("9f86d081884c7d659a2feaa0c55ad015"))); /* openssl rand -hex 16 */
+	assert_true(token_strong(
+		SLICE_LIT("9f86d081884c7d659a2feaa0c55ad015"))); /* openssl rand -hex 16 */
 	assert_true(token_strong(SLICE_LIT("n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is")));
 	assert_false(token_strong(SLICE_LIT("short")));
 	assert_false(token_strong(SLICE_LIT("passwordpasswordpassword")));
@@ -47,9 +48,16 @@ static void secrets_from_elsewhere(void **state)
 
 static void passwords_that_are_refused(void **state)
 {
-	static const char *const bad[] = {"",		  "short1!",	  "password",	   "Password123!",
-					  "aaaaaaaaaaaaaaaaaaaa", "qwertyuiop12345", "anna-loves-cats-9x!",
-					  "ANNA7#kp2!vQzz", "pk_whatever-else-9!x", "tab\tinside#7kQ2!",
+	static const char *const bad[] = {"",
+					  "short1!",
+					  "password",
+					  "Password123!",
+					  "aaaaaaaaaaaaaaaaaaaa",
+					  "qwertyuiop12345",
+					  "anna-loves-cats-9x!",
+					  "ANNA7#kp2!vQzz",
+					  "pk_whatever-else-9!x",
+					  "tab\tinside#7kQ2!",
 					  "picket-picket1"};
 	char longer[PASSWORD_MAX + 2];
 

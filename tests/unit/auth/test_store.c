@@ -27,11 +27,14 @@ static void holds_no_secret(void **state)
 	char token[TOKEN_CHARS + 1], cmd[256];
 
 	fx_device(f, "esp01", token);
-	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','password':'four unrelated llama words'}");
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna','password':'four unrelated "
+		   "llama words'}");
 	fx_ok(f);
-	snprintf(cmd, sizeof(cmd), "grep -aq -e '%s' -e '%s' -e 'llama words' %s/*", token, token + 3, f->dir);
+	snprintf(cmd, sizeof(cmd), "grep -aq -e '%s' -e '%s' -e 'llama words' %s/*", token,
+		 token + 3, f->dir);
 	assert_int_not_equal(system(cmd), 0);
-	snprintf(cmd, sizeof(cmd), "grep -aq argon2id %s/*", f->dir); /* the check can find things */
+	snprintf(cmd, sizeof(cmd), "grep -aq argon2id %s/*",
+		 f->dir); /* the check can find things */
 	assert_int_equal(system(cmd), 0);
 }
 
@@ -49,7 +52,8 @@ static void ids_are_never_used_again(void **state)
 	change_linked(f->a);
 	fx_call(f, "{'op':'identity.add','kind':'device','name':'x'}");
 	assert_true(json_integer_value(json_object_get(
-			    json_array_get(json_object_get(f->reply, "identities"), 0), "id")) > first);
+			    json_array_get(json_object_get(f->reply, "identities"), 0), "id")) >
+		    first);
 }
 
 static enum err open_again(struct fx *f, char why[200])

@@ -30,7 +30,8 @@ static void slow_failures_never_do(void **state)
 	throttle_init(&t, &key);
 	for (u64 i = 0; i < 100; i++) {
 		fail_times("anna", 1, 100000 + i * (THROTTLE_WINDOW_MS / 3));
-		assert_true(throttle_open(&t, SLICE_LIT("anna"), 100000 + i * (THROTTLE_WINDOW_MS / 3)));
+		assert_true(throttle_open(&t, SLICE_LIT("anna"),
+					  100000 + i * (THROTTLE_WINDOW_MS / 3)));
 	}
 }
 
@@ -82,8 +83,10 @@ static void many_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(five_in_a_minute_close_it), cmocka_unit_test(slow_failures_never_do),
-		cmocka_unit_test(waits_grow_to_a_limit),     cmocka_unit_test(a_good_login_does_not_reopen),
+		cmocka_unit_test(five_in_a_minute_close_it),
+		cmocka_unit_test(slow_failures_never_do),
+		cmocka_unit_test(waits_grow_to_a_limit),
+		cmocka_unit_test(a_good_login_does_not_reopen),
 		cmocka_unit_test(many_names),
 	};
 
