@@ -60,13 +60,21 @@ static void request_free(struct request **rp)
 /* ---- questions to other processes
  * ---------------------------------------------------------------- */
 
+/* MHD has no thread here that would notice by itself. */
+void request_resume(struct api *a, struct MHD_Connection *conn)
+{
+	MHD_resume_connection(conn);
+	timer_stop(child_wheel(a->child), &a->turn);
+	timer_start(child_wheel(a->child), &a->turn, child_now(a->child));
+}
+
 static void request_wake(struct request *r)
 {
 	if (!r->resting)
 		return;
 	r->resting = false;
 	timer_stop(child_wheel(r->api->child), &r->deadline);
-	MHD_resume_connection(r->conn);
+	request_resume(r->api, r->conn);
 }
 
 static void request_finish(struct request *r)

@@ -99,6 +99,9 @@ json_t *request_object(struct request *r);
 /* The query argument, or NULL.  Views the request. */
 const char *request_query(struct request *r, const char *name);
 
+/* Let a resting connection go on: MHD runs again in this turn of the loop. */
+void request_resume(struct api *a, struct MHD_Connection *conn);
+
 /* ---- for admin.c ---- */
 bool request_answer_arrived(struct api *a, enum role from, struct ipc_msg *m);
 /* A link is new: what was asked of its old peer gets no answer. */

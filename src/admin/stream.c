@@ -45,7 +45,7 @@ static void stream_wake(struct stream *s)
 	if (!s->resting)
 		return;
 	s->resting = false;
-	MHD_resume_connection(s->r->conn);
+	request_resume(s->r->api, s->r->conn);
 }
 
 static bool stream_room(struct stream *s, size_t n, size_t max)
