@@ -23,7 +23,8 @@
 static struct process {
 	struct auth *auth; /* NULL after an orderly end */
 	struct auth_env env;
-} process;
+	int folder; /* of the store; -1 before it came */
+} process = {.folder = -1};
 
 /* ---- the doors ------------------------------------------------------------------------ */
 static u64 door_now(void *arg)
@@ -140,11 +141,15 @@ static enum err on_call(struct auth *a, const struct ipc_msg *m)
 	return E_OK;
 }
 
-static enum err on_file(struct auth *a, const struct ipc_msg *m)
+static enum err on_file(struct auth *a, struct ipc_msg *m)
 {
 	const struct m_file *f = m->body;
 	enum err e;
 
+	if (f->file == FILE_AUTH_DIR && f->err == E_OK && process.folder < 0) {
+		process.folder = m->fd;
+		m->fd = -1;
+	}
 	if (f->file != FILE_BOOTSTRAP && f->file != FILE_BOOTSTRAP_SECRET)
 		return E_OK;
 	e = bootstrap_file(a, f, m->fd);
@@ -188,23 +193,21 @@ static enum err auth_message(struct child *c, enum role from, struct ipc_msg *m)
 }
 
 /* ---- start and stop ------------------------------------------------------------------- */
+/* The folder came as a descriptor: our user id need not be able to walk the path to it. */
 static enum err store_open(struct auth *a)
 {
-	char path[CONF_PATH + 32], why[200];
+	char path[64], why[200];
 	enum err e;
 
-	snprintf(path, sizeof(path), "%s/auth", a->conf.state_dir);
-	if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-		log_msg(LOG_ERROR, "store", "%s: %s", path, strerror(errno));
-		return E_IO;
-	}
-	snprintf(path, sizeof(path), "%s/auth/auth.db", a->conf.state_dir);
+	if (process.folder < 0)
+		return E_STATE;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/auth.db", process.folder);
 	e = db_open(path, &a->db, why, sizeof(why));
 	if (e != E_OK)
 		log_msg(LOG_ERROR, "store",
-			"%s cannot be used: %s (%s); restore it from a backup, or "
+			"%s/auth/auth.db cannot be used: %s (%s); restore it from a backup, or "
 			"move it away to begin with no identities",
-			path, why, err_text(e));
+			a->conf.state_dir, why, err_text(e));
 	return e;
 }
 
