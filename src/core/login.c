@@ -512,6 +512,8 @@ static struct session *login_session(struct core *c, struct hello *h, bool clean
 	if (s == NULL)
 		return session_new(c, h->home, who_ref(h->who));
 	directory_release(&c->hub->directory, &h->home); /* the session has a claim of its own */
+	if (s->will != NULL) /* SPEC MQTT-3.1.3-9: it came back in time */
+		will_free(&s->will);
 	who_unref(&s->who);
 	s->who = who_ref(h->who);
 	return s;
