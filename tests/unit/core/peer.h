@@ -1,4 +1,5 @@
-/* peer: a client of MQTT for tests over a world: says things, and reads strictly what comes back. */
+/* peer: a client of MQTT for tests over a world: says things, and reads strictly what comes back.
+ */
 #ifndef PICKET_TESTS_PEER_H
 #define PICKET_TESTS_PEER_H
 
@@ -27,8 +28,10 @@ static inline void peer_say_connect(struct wconn *c, const struct peer_opts *o)
 {
 	u8 buf[2048];
 	struct wr w = wr_of(buf, sizeof(buf));
-	struct pkt_connect p = {.version = o->version != 0 ? (enum mqtt_version)o->version : MQTT_311,
-				.clean_start = !o->persistent, .keep_alive_s = o->keep_alive_s,
+	struct pkt_connect p = {.version =
+					o->version != 0 ? (enum mqtt_version)o->version : MQTT_311,
+				.clean_start = !o->persistent,
+				.keep_alive_s = o->keep_alive_s,
 				.client_id = slice_str(o->id != NULL ? o->id : o->user)};
 
 	if (!o->no_credential) {
@@ -102,7 +105,10 @@ static inline void peer_publish_p(struct wconn *c, const struct peer_pub *o)
 {
 	u8 buf[4096];
 	struct wr w = wr_of(buf, sizeof(buf));
-	struct pkt_publish p = {.qos = o->qos, .retain = o->retain, .dup = o->dup, .packet_id = o->pid,
+	struct pkt_publish p = {.qos = o->qos,
+				.retain = o->retain,
+				.dup = o->dup,
+				.packet_id = o->pid,
 				.payload = slice_str(o->payload != NULL ? o->payload : "x")};
 
 	if (o->topic != NULL)
@@ -134,7 +140,9 @@ static inline void peer_say_subscribe(struct wconn *c, const struct peer_sub *o)
 {
 	u8 buf[1024];
 	struct wr w = wr_of(buf, sizeof(buf));
-	struct sub_entry e = {.raw = slice_str(o->filter), .qos = o->qos, .no_local = o->no_local,
+	struct sub_entry e = {.raw = slice_str(o->filter),
+			      .qos = o->qos,
+			      .no_local = o->no_local,
 			      .retain_handling = o->retain_handling,
 			      .retain_as_published = o->retain_as_published};
 
@@ -196,7 +204,8 @@ static inline void peer_expect_nothing(struct wconn *c)
 }
 
 /* The next packet is a PUBLISH. */
-static inline struct pkt_publish peer_message(struct wconn *c, const char *topic, const char *payload)
+static inline struct pkt_publish peer_message(struct wconn *c, const char *topic,
+					      const char *payload)
 {
 	struct pkt_publish p;
 	struct frame f;
@@ -204,7 +213,8 @@ static inline struct pkt_publish peer_message(struct wconn *c, const char *topic
 
 	assert_true(wconn_next(c, &f, &body));
 	assert_int_equal(f.type, PKT_PUBLISH);
-	assert_int_equal(pkt_publish_decode(&f, (enum mqtt_version)c->version, FROM_SERVER, body, &p), E_OK);
+	assert_int_equal(
+		pkt_publish_decode(&f, (enum mqtt_version)c->version, FROM_SERVER, body, &p), E_OK);
 	if (topic != NULL)
 		assert_true(slice_eq(p.topic.s, slice_str(topic)));
 	if (payload != NULL)
@@ -240,7 +250,8 @@ static inline int peer_expect_disconnect(struct wconn *c)
 	return p.reason;
 }
 
-/* A world with one role that may do everything and identities a, b, c (services) and d (a device). */
+/* A world with one role that may do everything and identities a, b, c (services) and d (a device).
+ */
 static inline struct world *peer_world(u32 shards)
 {
 	static const u32 all[] = {1, 0};

@@ -13,7 +13,8 @@ static void test_connack_tells_limits(void **state)
 	struct wconn *c = world_connect(w, 0);
 	struct pkt_connack ack;
 
-	peer_say_connect(c, &(struct peer_opts){.user = "a", .version = MQTT_5, .expiry_s = UINT32_MAX});
+	peer_say_connect(
+		c, &(struct peer_opts){.user = "a", .version = MQTT_5, .expiry_s = UINT32_MAX});
 	world_run(w);
 	assert_int_equal(peer_connack(c, &ack), 0);
 	assert_int_equal(ack.props.receive_maximum, 64);
@@ -69,12 +70,17 @@ static void refusal(const struct peer_opts *o, bool anonymous, enum err why)
 static void test_refusals_are_alike(void **state)
 {
 	for (u8 v = MQTT_31; v <= MQTT_5; v++) {
-		refusal(&(struct peer_opts){.user = "a", .version = v, .password = "no"}, false, E_CREDENTIAL);
+		refusal(&(struct peer_opts){.user = "a", .version = v, .password = "no"}, false,
+			E_CREDENTIAL);
 		refusal(&(struct peer_opts){.user = "zz", .version = v}, false, E_CREDENTIAL);
-		refusal(&(struct peer_opts){.user = "a", .version = v, .no_credential = true}, false, E_CREDENTIAL);
-		refusal(&(struct peer_opts){.user = "d", .id = "a", .version = v}, false, E_CLIENT_ID);
-		refusal(&(struct peer_opts){.user = "d", .id = "dd", .version = v}, false, E_CLIENT_ID);
-		refusal(&(struct peer_opts){.user = "a", .version = v, .will_topic = "$SYS/x"}, false, E_DENIED);
+		refusal(&(struct peer_opts){.user = "a", .version = v, .no_credential = true},
+			false, E_CREDENTIAL);
+		refusal(&(struct peer_opts){.user = "d", .id = "a", .version = v}, false,
+			E_CLIENT_ID);
+		refusal(&(struct peer_opts){.user = "d", .id = "dd", .version = v}, false,
+			E_CLIENT_ID);
+		refusal(&(struct peer_opts){.user = "a", .version = v, .will_topic = "$SYS/x"},
+			false, E_DENIED);
 	}
 }
 
@@ -140,11 +146,15 @@ static void test_device_ids(void **state)
 static void test_refused_changes_nothing(void **state)
 {
 	struct world *w = peer_world(2);
-	struct wconn *s = peer_connect(w, .user = "a", .id = "x", .version = MQTT_5, .persistent = true);
+	struct wconn *s =
+		peer_connect(w, .user = "a", .id = "x", .version = MQTT_5, .persistent = true);
 	struct wconn *c = world_connect(w, 1);
 
 	peer_subscribe(s, .filter = "#");
-	peer_say_connect(c, &(struct peer_opts){.user = "a", .id = "x", .password = "no", .version = MQTT_5,
+	peer_say_connect(c, &(struct peer_opts){.user = "a",
+						.id = "x",
+						.password = "no",
+						.version = MQTT_5,
 						.will_topic = "w"});
 	world_advance(w, 400);
 	assert_true(peer_gone(c));
@@ -172,11 +182,13 @@ static void test_before_connect(void **state)
 
 static void test_versions_refused(void **state)
 {
-	static const u8 v6[] = {0x10, 15, 0, 4, 'M', 'Q', 'T', 'T', 6, 2, 0, 60, 0, 3, 'd', 'e', 'v'};
-	static const u8 name[] = {0x10, 15, 0, 4, 'M', 'Q', 'T', 'X', 4, 2, 0, 60, 0, 3, 'd', 'e', 'v'};
+	static const u8 v6[] = {0x10, 15, 0,  4, 'M', 'Q', 'T', 'T', 6,
+				2,    0,  60, 0, 3,   'd', 'e', 'v'};
+	static const u8 name[] = {0x10, 15, 0,	4, 'M', 'Q', 'T', 'X', 4,
+				  2,	0,  60, 0, 3,	'd', 'e', 'v'};
 	static const u8 answer[] = {0x20, 2, 0, 1};
-	static const u8 method[] = {0x10, 23, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 60, 7, 0x15,
-				    0, 4, 'n', 'o', 'p', 'e', 0, 3, 'd', 'e', 'v'};
+	static const u8 method[] = {0x10, 23, 0, 4,   'M', 'Q', 'T', 'T', 5, 2,	  0,   60, 7,
+				    0x15, 0,  4, 'n', 'o', 'p', 'e', 0,	  3, 'd', 'e', 'v'};
 	struct world *w = peer_world(1);
 	struct wconn *c = world_connect(w, 0), *d = world_connect(w, 0), *e = world_connect(w, 0);
 	struct pkt_connack ack;
@@ -246,7 +258,8 @@ static void test_split_everywhere(void **state)
 static void test_deadlines(void **state)
 {
 	struct world *w = peer_world(1);
-	struct wconn *idle = world_connect(w, 0), *half = peer_connect(w, .user = "a", .version = MQTT_5);
+	struct wconn *idle = world_connect(w, 0),
+		     *half = peer_connect(w, .user = "a", .version = MQTT_5);
 
 	raw(half, "\x30\x20\0", 3);
 	world_advance(w, 9999);
@@ -298,15 +311,22 @@ static void test_connections_of_an_identity(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_connack_tells_limits), cmocka_unit_test(test_assigned_id),
+		cmocka_unit_test(test_connack_tells_limits),
+		cmocka_unit_test(test_assigned_id),
 		cmocka_unit_test(test_refusals_are_alike),
 		cmocka_unit_test(test_late_answer_stays_on_the_grid),
-		cmocka_unit_test(test_no_answer), cmocka_unit_test(test_asked_again),
-		cmocka_unit_test(test_device_ids), cmocka_unit_test(test_refused_changes_nothing),
-		cmocka_unit_test(test_before_connect), cmocka_unit_test(test_versions_refused),
-		cmocka_unit_test(test_second_connect), cmocka_unit_test(test_pipelined),
-		cmocka_unit_test(test_split_everywhere), cmocka_unit_test(test_deadlines),
-		cmocka_unit_test(test_keep_alive), cmocka_unit_test(test_connections_of_an_identity),
+		cmocka_unit_test(test_no_answer),
+		cmocka_unit_test(test_asked_again),
+		cmocka_unit_test(test_device_ids),
+		cmocka_unit_test(test_refused_changes_nothing),
+		cmocka_unit_test(test_before_connect),
+		cmocka_unit_test(test_versions_refused),
+		cmocka_unit_test(test_second_connect),
+		cmocka_unit_test(test_pipelined),
+		cmocka_unit_test(test_split_everywhere),
+		cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_connections_of_an_identity),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,8 @@
 static void test_qos0(void **state)
 {
 	struct world *w = peer_world(1);
-	struct wconn *s = peer_connect(w, .user = "a"), *p = peer_connect(w, .user = "b", .version = MQTT_5);
+	struct wconn *s = peer_connect(w, .user = "a"),
+		     *p = peer_connect(w, .user = "b", .version = MQTT_5);
 
 	assert_int_equal(peer_subscribe(s, .filter = "x/+"), 0);
 	peer_publish(p, .topic = "x/1", .payload = "hello");
@@ -17,9 +18,12 @@ static void test_qos0(void **state)
 static void test_versions_mixed(void **state)
 {
 	struct world *w = peer_world(2);
-	struct wconn *s3 = peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_31});
-	struct wconn *s5 = peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
-	struct wconn *p = peer_connect_on(w, 1, &(struct peer_opts){.user = "c", .version = MQTT_5});
+	struct wconn *s3 =
+		peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_31});
+	struct wconn *s5 =
+		peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
+	struct wconn *p =
+		peer_connect_on(w, 1, &(struct peer_opts){.user = "c", .version = MQTT_5});
 	struct pkt_publish m;
 
 	peer_subscribe(s3, .filter = "#", .qos = 1);
@@ -47,8 +51,10 @@ static void test_nobody(void **state)
 static void test_qos2(void **state)
 {
 	struct world *w = peer_world(2);
-	struct wconn *s = peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5});
-	struct wconn *p = peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
+	struct wconn *s =
+		peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5});
+	struct wconn *p =
+		peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
 	struct pkt_publish m;
 
 	peer_subscribe(s, .filter = "t", .qos = 2);
@@ -75,7 +81,8 @@ static void test_large_payload(void **state)
 {
 	struct world *w = peer_world(2);
 	struct wconn *s = peer_connect_on(w, 0, &(struct peer_opts){.user = "a"});
-	struct wconn *s2 = peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
+	struct wconn *s2 =
+		peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
 	struct wconn *p = peer_connect_on(w, 1, &(struct peer_opts){.user = "c"});
 	char big[3000];
 
@@ -101,7 +108,11 @@ static void test_window(void **state)
 
 	peer_subscribe(s, .filter = "t", .qos = 1);
 	for (u16 i = 1; i <= 3; i++)
-		peer_publish(p, .topic = "t", .payload = i == 1 ? "1" : i == 2 ? "2" : "3", .qos = 1, .pid = i);
+		peer_publish(p, .topic = "t",
+			     .payload = i == 1	 ? "1"
+					: i == 2 ? "2"
+						 : "3",
+			     .qos = 1, .pid = i);
 	m = peer_message(s, "t", "1");
 	peer_expect_nothing(s); /* SPEC MQTT-3.3.4-9 */
 	peer_ack(s, PKT_PUBACK, m.packet_id, 0);
@@ -115,7 +126,8 @@ static void test_window(void **state)
 static void test_alias(void **state)
 {
 	struct world *w = peer_world(1);
-	struct wconn *s = peer_connect(w, .user = "a"), *p = peer_connect(w, .user = "b", .version = MQTT_5);
+	struct wconn *s = peer_connect(w, .user = "a"),
+		     *p = peer_connect(w, .user = "b", .version = MQTT_5);
 
 	peer_subscribe(s, .filter = "t/1");
 	peer_publish(p, .topic = "t/1", .payload = "1", .alias = 3);
@@ -140,7 +152,8 @@ static void test_alias_too_high(void **state)
 static void test_overlap_once(void **state)
 {
 	struct world *w = peer_world(1);
-	struct wconn *s = peer_connect(w, .user = "a", .version = MQTT_5), *p = peer_connect(w, .user = "b");
+	struct wconn *s = peer_connect(w, .user = "a", .version = MQTT_5),
+		     *p = peer_connect(w, .user = "b");
 	struct pkt_publish m;
 
 	peer_subscribe(s, .filter = "t/#", .qos = 0, .id = 1);
@@ -167,11 +180,14 @@ static void test_no_local(void **state)
 static void test_too_large_is_skipped(void **state)
 {
 	struct world *w = peer_world(1);
-	struct wconn *s = peer_connect(w, .user = "a", .version = MQTT_5, .max_packet = 40, .receive_max = 1);
+	struct wconn *s =
+		peer_connect(w, .user = "a", .version = MQTT_5, .max_packet = 40, .receive_max = 1);
 	struct wconn *p = peer_connect(w, .user = "b");
 
 	peer_subscribe(s, .filter = "t", .qos = 1);
-	peer_publish(p, .topic = "t", .payload = "a payload that does not fit into forty bytes at all", .qos = 1, .pid = 1);
+	peer_publish(p, .topic = "t",
+		     .payload = "a payload that does not fit into forty bytes at all", .qos = 1,
+		     .pid = 1);
 	peer_publish(p, .topic = "t", .payload = "fits", .qos = 1, .pid = 2);
 	peer_message(s, "t", "fits"); /* SPEC MQTT-3.1.2-25 */
 	assert_int_equal(world_stats(w).dropped, 1);
@@ -193,8 +209,10 @@ static void test_dollar(void **state)
 static void test_shared_takes_turns(void **state)
 {
 	struct world *w = peer_world(2);
-	struct wconn *s1 = peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5});
-	struct wconn *s2 = peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
+	struct wconn *s1 =
+		peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5});
+	struct wconn *s2 =
+		peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
 	struct wconn *p = peer_connect(w, .user = "c");
 
 	peer_subscribe(s1, .filter = "$share/g/t");
@@ -216,8 +234,10 @@ static void test_shared_takes_turns(void **state)
 static void test_shared_hands_on(void **state)
 {
 	struct world *w = peer_world(2);
-	struct wconn *s1 = peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true});
-	struct wconn *s2 = peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
+	struct wconn *s1 = peer_connect_on(
+		w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true});
+	struct wconn *s2 =
+		peer_connect_on(w, 1, &(struct peer_opts){.user = "b", .version = MQTT_5});
 	struct wconn *p = peer_connect(w, .user = "c");
 
 	peer_subscribe(s1, .filter = "$share/g/t", .qos = 1);
@@ -257,7 +277,8 @@ static void test_rate_holds_back(void **state)
 static void test_slow_reader(void **state)
 {
 	struct world *w = peer_world(1);
-	struct wconn *s = peer_connect(w, .user = "a", .version = MQTT_5), *p = peer_connect(w, .user = "b");
+	struct wconn *s = peer_connect(w, .user = "a", .version = MQTT_5),
+		     *p = peer_connect(w, .user = "b");
 	static char big[4000];
 
 	memset(big, 'z', sizeof(big) - 1);
@@ -277,14 +298,22 @@ static void test_slow_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_qos0), cmocka_unit_test(test_versions_mixed),
-		cmocka_unit_test(test_nobody), cmocka_unit_test(test_qos2),
-		cmocka_unit_test(test_large_payload), cmocka_unit_test(test_window),
-		cmocka_unit_test(test_alias), cmocka_unit_test(test_alias_too_high),
-		cmocka_unit_test(test_overlap_once), cmocka_unit_test(test_no_local),
-		cmocka_unit_test(test_too_large_is_skipped), cmocka_unit_test(test_dollar),
-		cmocka_unit_test(test_shared_takes_turns), cmocka_unit_test(test_shared_hands_on),
-		cmocka_unit_test(test_rate_holds_back), cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_qos0),
+		cmocka_unit_test(test_versions_mixed),
+		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_qos2),
+		cmocka_unit_test(test_large_payload),
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_alias),
+		cmocka_unit_test(test_alias_too_high),
+		cmocka_unit_test(test_overlap_once),
+		cmocka_unit_test(test_no_local),
+		cmocka_unit_test(test_too_large_is_skipped),
+		cmocka_unit_test(test_dollar),
+		cmocka_unit_test(test_shared_takes_turns),
+		cmocka_unit_test(test_shared_hands_on),
+		cmocka_unit_test(test_rate_holds_back),
+		cmocka_unit_test(test_slow_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* A change of rights reaches everything at once: subscriptions, queues, flights, wills, retained messages. */
+/* A change of rights reaches everything at once: subscriptions, queues, flights, wills, retained
+ * messages. */
 #include "peer.h"
 
 static const u32 r1[] = {1, 0}, r2[] = {2, 0};
@@ -7,12 +8,14 @@ static struct world *rights_world(u32 shards)
 {
 	struct world *w = world_new(shards, NULL);
 
-	world_policy(w, "role reader { subscribe #; publish reply/# }\nrole writer { publish #; publish w/# }\n");
+	world_policy(w, "role reader { subscribe #; publish reply/# }\nrole writer { publish #; "
+			"publish w/# }\n");
 	world_identity(w, "r", 2, r1);
 	world_identity(w, "w", 2, r2);
 	return w;
 }
-static const char no_x[] = "role reader { subscribe #; deny subscribe x/#; publish reply/# }\nrole writer { publish # }\n";
+static const char no_x[] = "role reader { subscribe #; deny subscribe x/#; publish reply/# }\nrole "
+			   "writer { publish # }\n";
 static const char nothing[] = "role reader { subscribe other }\nrole writer { subscribe other }\n";
 
 static void test_publish_denied(void **state)
@@ -56,7 +59,8 @@ static void test_delivery_withheld(void **state)
 	peer_publish(p, .topic = "x/1");
 	peer_message(s, "x/1", NULL);
 	world_policy(w, no_x);
-	assert_int_equal(world_stats(w).subscriptions, 1); /* still granted: a deny cuts something out */
+	assert_int_equal(world_stats(w).subscriptions,
+			 1); /* still granted: a deny cuts something out */
 	peer_publish(p, .topic = "x/1");
 	peer_publish(p, .topic = "y/1");
 	peer_message(s, "y/1", NULL);
@@ -68,7 +72,8 @@ static void test_delivery_withheld(void **state)
 
 static void test_queue_and_flight_purged(void **state)
 {
-	const struct peer_opts o = {.user = "r", .version = MQTT_5, .persistent = true, .receive_max = 1};
+	const struct peer_opts o = {
+		.user = "r", .version = MQTT_5, .persistent = true, .receive_max = 1};
 	struct world *w = rights_world(1);
 	struct wconn *s = peer_connect_on(w, 0, &o), *p = peer_connect(w, .user = "w");
 
@@ -104,7 +109,8 @@ static void test_will_void(void **state)
 static void test_retained_rejudged(void **state)
 {
 	struct world *w = rights_world(2);
-	struct wconn *p = peer_connect(w, .user = "w"), *s = peer_connect_on(w, 1, &(struct peer_opts){.user = "r"});
+	struct wconn *p = peer_connect(w, .user = "w"),
+		     *s = peer_connect_on(w, 1, &(struct peer_opts){.user = "r"});
 
 	peer_publish(p, .topic = "x/1", .retain = true);
 	peer_publish(p, .topic = "y/1", .retain = true);
@@ -121,8 +127,12 @@ static void test_revoked(void **state)
 	struct wconn *s = peer_connect(w, .user = "r"), *p, *away;
 
 	peer_subscribe(s, .filter = "#");
-	p = peer_connect_on(w, 1, &(struct peer_opts){.user = "w", .version = MQTT_5, .will_topic = "w/1", .persistent = true});
-	away = peer_connect_on(w, 0, &(struct peer_opts){.user = "w", .id = "away", .persistent = true});
+	p = peer_connect_on(
+		w, 1,
+		&(struct peer_opts){
+			.user = "w", .version = MQTT_5, .will_topic = "w/1", .persistent = true});
+	away = peer_connect_on(w, 0,
+			       &(struct peer_opts){.user = "w", .id = "away", .persistent = true});
 	wconn_drop(away, E_EOF);
 	peer_publish(p, .topic = "x", .retain = true);
 	peer_message(s, "x", NULL);
@@ -142,8 +152,14 @@ static void test_stale_answer(void **state)
 	struct world *w = rights_world(1);
 	struct wconn *c = world_connect(w, 0);
 	struct identity *i = &w->identity[1];
-	struct login_answer a = {.verdict = E_OK, .identity_id = i->id, .generation = 1, .kind = 2,
-				 .identity = slice_str("w"), .username = slice_str("w"), .roles = r2, .nroles = 1};
+	struct login_answer a = {.verdict = E_OK,
+				 .identity_id = i->id,
+				 .generation = 1,
+				 .kind = 2,
+				 .identity = slice_str("w"),
+				 .username = slice_str("w"),
+				 .roles = r2,
+				 .nroles = 1};
 	u64 id;
 
 	w->hold_logins = true;
@@ -162,7 +178,8 @@ static void test_stale_answer(void **state)
 static void test_roles_taken(void **state)
 {
 	struct world *w = rights_world(2);
-	struct wconn *s = peer_connect_on(w, 1, &(struct peer_opts){.user = "r"}), *p = peer_connect(w, .user = "w");
+	struct wconn *s = peer_connect_on(w, 1, &(struct peer_opts){.user = "r"}),
+		     *p = peer_connect(w, .user = "w");
 
 	peer_subscribe(s, .filter = "#");
 	w->identity[0].roles[0] = 2;
@@ -188,7 +205,8 @@ static void test_no_policy(void **state)
 static void test_kick(void **state)
 {
 	struct world *w = rights_world(1);
-	struct wconn *s = peer_connect(w, .user = "r", .version = MQTT_5), *p = peer_connect(w, .user = "w");
+	struct wconn *s = peer_connect(w, .user = "r", .version = MQTT_5),
+		     *p = peer_connect(w, .user = "w");
 
 	assert_int_equal(core_kick(w->core[0], slice_str("r"), SLICE_NONE, E_ADMIN), 1);
 	world_run(w);
@@ -247,7 +265,8 @@ static void test_watch(void **state)
 static void test_shutdown(void **state)
 {
 	struct world *w = rights_world(1);
-	struct wconn *s = peer_connect(w, .user = "r", .version = MQTT_5), *new = world_connect(w, 0);
+	struct wconn *s = peer_connect(w, .user = "r", .version = MQTT_5),
+		     *new = world_connect(w, 0);
 
 	core_shutdown(w->core[0]);
 	world_run(w);
@@ -260,13 +279,19 @@ static void test_shutdown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_publish_denied), cmocka_unit_test(test_subscribe_denied),
+		cmocka_unit_test(test_publish_denied),
+		cmocka_unit_test(test_subscribe_denied),
 		cmocka_unit_test(test_delivery_withheld),
-		cmocka_unit_test(test_queue_and_flight_purged), cmocka_unit_test(test_will_void),
-		cmocka_unit_test(test_retained_rejudged), cmocka_unit_test(test_revoked),
-		cmocka_unit_test(test_stale_answer), cmocka_unit_test(test_roles_taken),
-		cmocka_unit_test(test_no_policy), cmocka_unit_test(test_kick),
-		cmocka_unit_test(test_list), cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_queue_and_flight_purged),
+		cmocka_unit_test(test_will_void),
+		cmocka_unit_test(test_retained_rejudged),
+		cmocka_unit_test(test_revoked),
+		cmocka_unit_test(test_stale_answer),
+		cmocka_unit_test(test_roles_taken),
+		cmocka_unit_test(test_no_policy),
+		cmocka_unit_test(test_kick),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_shutdown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

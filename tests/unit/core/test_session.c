@@ -73,9 +73,16 @@ static void test_resend_with_smaller_window(void **state)
 	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true}, &s);
 	peer_subscribe(s, .filter = "t", .qos = 1);
 	for (u16 i = 1; i <= 3; i++)
-		peer_publish(p, .topic = "t", .payload = i == 1 ? "1" : i == 2 ? "2" : "3", .qos = 1, .pid = i);
+		peer_publish(p, .topic = "t",
+			     .payload = i == 1	 ? "1"
+					: i == 2 ? "2"
+						 : "3",
+			     .qos = 1, .pid = i);
 	wconn_drop(s, E_EOF);
-	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true, .receive_max = 1}, &s);
+	present(w, 0,
+		&(struct peer_opts){
+			.user = "a", .version = MQTT_5, .persistent = true, .receive_max = 1},
+		&s);
 	m = peer_message(s, "t", "1");
 	peer_expect_nothing(s);
 	peer_ack(s, PKT_PUBACK, m.packet_id, 0);
@@ -125,9 +132,12 @@ static void test_takeover(void **state)
 	struct world *w = peer_world(2);
 	struct wconn *old, *new;
 
-	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true}, &old);
+	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true},
+		&old);
 	peer_subscribe(old, .filter = "t");
-	assert_true(present(w, 1, &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true}, &new));
+	assert_true(present(w, 1,
+			    &(struct peer_opts){.user = "a", .version = MQTT_5, .persistent = true},
+			    &new));
 	assert_int_equal(peer_expect_disconnect(old), 0x8e);
 	peer_publish(new, .topic = "t");
 	peer_message(new, "t", NULL);
@@ -143,7 +153,8 @@ static void test_same_id_of_another(void **state)
 
 	present(w, 0, &(struct peer_opts){.user = "a", .id = "x", .persistent = true}, &a);
 	peer_subscribe(a, .filter = "t");
-	assert_false(present(w, 1, &(struct peer_opts){.user = "b", .id = "x", .persistent = true}, &b));
+	assert_false(
+		present(w, 1, &(struct peer_opts){.user = "b", .id = "x", .persistent = true}, &b));
 	assert_false(peer_gone(a));
 	peer_publish(b, .topic = "t");
 	peer_message(a, "t", NULL);
@@ -212,7 +223,8 @@ static void test_queue_limit(void **state)
 	world_free(&w);
 }
 
-/* ---- wills ------------------------------------------------------------------------------------------ */
+/* ---- wills
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_will(void **state)
 {
@@ -221,7 +233,8 @@ static void test_will(void **state)
 
 	peer_subscribe(s, .filter = "w/#");
 	c = peer_connect_on(w, 1, &(struct peer_opts){.user = "a", .will_topic = "w/a"});
-	d = peer_connect_on(w, 1, &(struct peer_opts){.user = "c", .will_topic = "w/c", .version = MQTT_5});
+	d = peer_connect_on(
+		w, 1, &(struct peer_opts){.user = "c", .will_topic = "w/c", .version = MQTT_5});
 	wconn_drop(c, E_EOF);
 	world_run(w);
 	peer_message(s, "w/a", "gone");
@@ -236,8 +249,12 @@ static void test_will(void **state)
 
 static void test_will_delay(void **state)
 {
-	const struct peer_opts o = {.user = "a", .version = MQTT_5, .expiry_s = 60, .will_topic = "w/a",
-				    .will_delay_s = 3, .persistent = true};
+	const struct peer_opts o = {.user = "a",
+				    .version = MQTT_5,
+				    .expiry_s = 60,
+				    .will_topic = "w/a",
+				    .will_delay_s = 3,
+				    .persistent = true};
 	struct world *w = peer_world(1);
 	struct wconn *s = peer_connect(w, .user = "b"), *c;
 
@@ -266,9 +283,17 @@ static void test_will_at_session_end(void **state)
 	struct wconn *s = peer_connect(w, .user = "b"), *c;
 
 	peer_subscribe(s, .filter = "w/#");
-	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5, .expiry_s = 60, .will_topic = "w/a", .will_delay_s = 30, .persistent = true}, &c);
+	present(w, 0,
+		&(struct peer_opts){.user = "a",
+				    .version = MQTT_5,
+				    .expiry_s = 60,
+				    .will_topic = "w/a",
+				    .will_delay_s = 30,
+				    .persistent = true},
+		&c);
 	wconn_drop(c, E_EOF);
-	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5}, &c); /* clean start ends the old one */
+	present(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5},
+		&c); /* clean start ends the old one */
 	peer_message(s, "w/a", "gone");
 	world_free(&w);
 }
@@ -279,13 +304,15 @@ static void test_will_on_takeover(void **state)
 	struct wconn *s = peer_connect(w, .user = "b"), *c;
 
 	peer_subscribe(s, .filter = "w/#");
-	present(w, 0, &(struct peer_opts){.user = "a", .persistent = true, .will_topic = "w/a"}, &c);
+	present(w, 0, &(struct peer_opts){.user = "a", .persistent = true, .will_topic = "w/a"},
+		&c);
 	present(w, 0, &(struct peer_opts){.user = "a", .persistent = true}, &c);
 	peer_message(s, "w/a", "gone");
 	world_free(&w);
 }
 
-/* ---- retained ------------------------------------------------------------------------------------------- */
+/* ---- retained
+ * ------------------------------------------------------------------------------------------- */
 
 static void test_retained(void **state)
 {
@@ -397,7 +424,8 @@ static void test_subscription_limit(void **state)
 
 static void test_unsubscribe(void **state)
 {
-	static const u8 unsub[] = {0xa2, 6, 0, 9, 0, 0, 1, 't'}, again[] = {0xa2, 6, 0, 10, 0, 0, 1, 't'};
+	static const u8 unsub[] = {0xa2, 6, 0, 9, 0, 0, 1, 't'},
+			again[] = {0xa2, 6, 0, 10, 0, 0, 1, 't'};
 	struct world *w = peer_world(1);
 	struct wconn *s = peer_connect(w, .user = "a", .version = MQTT_5);
 	struct pkt_suback ack;
@@ -422,17 +450,26 @@ static void test_unsubscribe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_resume), cmocka_unit_test(test_resend),
-		cmocka_unit_test(test_resend_with_smaller_window), cmocka_unit_test(test_clean_start),
-		cmocka_unit_test(test_expiry), cmocka_unit_test(test_takeover),
+		cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_resend),
+		cmocka_unit_test(test_resend_with_smaller_window),
+		cmocka_unit_test(test_clean_start),
+		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_takeover),
 		cmocka_unit_test(test_same_id_of_another),
-		cmocka_unit_test(test_qos2_in_across_resume), cmocka_unit_test(test_message_expiry),
-		cmocka_unit_test(test_queue_limit), cmocka_unit_test(test_will),
-		cmocka_unit_test(test_will_delay), cmocka_unit_test(test_will_at_session_end),
-		cmocka_unit_test(test_will_on_takeover), cmocka_unit_test(test_retained),
+		cmocka_unit_test(test_qos2_in_across_resume),
+		cmocka_unit_test(test_message_expiry),
+		cmocka_unit_test(test_queue_limit),
+		cmocka_unit_test(test_will),
+		cmocka_unit_test(test_will_delay),
+		cmocka_unit_test(test_will_at_session_end),
+		cmocka_unit_test(test_will_on_takeover),
+		cmocka_unit_test(test_retained),
 		cmocka_unit_test(test_retain_as_published),
-		cmocka_unit_test(test_retained_flood_arrives), cmocka_unit_test(test_retained_limit),
-		cmocka_unit_test(test_subscription_limit), cmocka_unit_test(test_unsubscribe),
+		cmocka_unit_test(test_retained_flood_arrives),
+		cmocka_unit_test(test_retained_limit),
+		cmocka_unit_test(test_subscription_limit),
+		cmocka_unit_test(test_unsubscribe),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

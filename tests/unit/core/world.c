@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "world.h"
 
-/* ---- what core asks of its surroundings ---------------------------------------------------------- */
+/* ---- what core asks of its surroundings
+ * ---------------------------------------------------------- */
 
 static void env_login(void *arg, const struct login_request *r)
 {
@@ -14,8 +15,10 @@ static void env_login(void *arg, const struct login_request *r)
 
 	l->id = r->id;
 	l->has_username = r->has_username;
-	snprintf(l->username, sizeof(l->username), "%.*s", (int)r->username.n, (const char *)r->username.p);
-	snprintf(l->password, sizeof(l->password), "%.*s", (int)r->password.n, (const char *)r->password.p);
+	snprintf(l->username, sizeof(l->username), "%.*s", (int)r->username.n,
+		 (const char *)r->username.p);
+	snprintf(l->password, sizeof(l->password), "%.*s", (int)r->password.n,
+		 (const char *)r->password.p);
 	*w->logins_tail = l;
 	w->logins_tail = &l->next;
 }
@@ -104,26 +107,45 @@ static u64 env_wall(void *arg)
 	return ((struct world *)arg)->wall_ms;
 }
 
-/* ---- a world ------------------------------------------------------------------------------------------- */
+/* ---- a world
+ * ------------------------------------------------------------------------------------------- */
 
 struct core_limits world_limits(void)
 {
-	return (struct core_limits){
-		.prelogin_bytes = 16384, .max_packet = 1 << 20, .connect_ms = 10000,
-		.login_ms = 15000, .packet_ms = 20000, .keep_alive_max_s = 1200, .subscriptions = 100,
-		.filters_per_subscribe = 20, .topic_aliases = 16, .receive_maximum = 64,
-		.inflight = 64, .queue_messages = 1000, .offline_messages = 10000,
-		.queue_bytes = 1 << 20, .offline_bytes = 16 << 20, .output_buffer = 256 << 10,
-		.output_stall_ms = 10000, .publish_rate = UINT32_MAX, .publish_burst = 500,
-		.publish_bytes = UINT64_MAX, .retained_identity = 100, .connections_identity = 4,
-		.session_expiry_max_s = 604800, .user_properties = 16,
-		.user_property_bytes = 4096, .refusal_grid_ms = 300};
+	return (struct core_limits){.prelogin_bytes = 16384,
+				    .max_packet = 1 << 20,
+				    .connect_ms = 10000,
+				    .login_ms = 15000,
+				    .packet_ms = 20000,
+				    .keep_alive_max_s = 1200,
+				    .subscriptions = 100,
+				    .filters_per_subscribe = 20,
+				    .topic_aliases = 16,
+				    .receive_maximum = 64,
+				    .inflight = 64,
+				    .queue_messages = 1000,
+				    .offline_messages = 10000,
+				    .queue_bytes = 1 << 20,
+				    .offline_bytes = 16 << 20,
+				    .output_buffer = 256 << 10,
+				    .output_stall_ms = 10000,
+				    .publish_rate = UINT32_MAX,
+				    .publish_burst = 500,
+				    .publish_bytes = UINT64_MAX,
+				    .retained_identity = 100,
+				    .connections_identity = 4,
+				    .session_expiry_max_s = 604800,
+				    .user_properties = 16,
+				    .user_property_bytes = 4096,
+				    .refusal_grid_ms = 300};
 }
 
 struct world *world_new(u32 shards, const struct core_limits *limits)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	struct hub_options o = {.nshards = shards, .retained_total = 1000, .retained_bytes = 64 << 20,
+	struct hub_options o = {.nshards = shards,
+				.retained_total = 1000,
+				.retained_bytes = 64 << 20,
 				.hash_key = "0123456789abcde"};
 
 	ASSERT(shards <= W_SHARDS);
@@ -138,8 +160,9 @@ struct world *world_new(u32 shards, const struct core_limits *limits)
 	w->hub = hub_new(&o);
 	hub_set_listeners(w->hub, &w->listener, 1, false);
 	for (u32 i = 0; i < shards; i++) {
-		w->env[i] = (struct core_env){w,	env_login, env_post,   env_move,  env_dirty, env_close,
-					      env_pause, env_resume, env_event, env_random, env_wall};
+		w->env[i] = (struct core_env){w,	 env_login,  env_post,	env_move,
+					      env_dirty, env_close,  env_pause, env_resume,
+					      env_event, env_random, env_wall};
 		w->core[i] = core_new(w->hub, i, &w->env[i], w->now_ms);
 	}
 	return w;
@@ -191,10 +214,13 @@ struct identity *world_identity(struct world *w, const char *name, u32 kind, con
 
 void world_identity_changed(struct world *w, struct identity *i)
 {
-	struct identity_change ch = {.identity_id = i->id, .generation = ++i->generation,
-				     .status = i->status, .kind = i->kind,
+	struct identity_change ch = {.identity_id = i->id,
+				     .generation = ++i->generation,
+				     .status = i->status,
+				     .kind = i->kind,
 				     .identity = slice_str(i->name),
-				     .client_id_pattern = slice_str(i->pattern), .roles = i->roles,
+				     .client_id_pattern = slice_str(i->pattern),
+				     .roles = i->roles,
 				     .nroles = i->nroles};
 
 	hub_identity_changed(w->hub, &ch);
@@ -208,7 +234,8 @@ static struct identity *login_identity(struct world *w, const struct login *l)
 		return &w->identity[0];
 	for (u32 i = 0; i < w->identities; i++) {
 		struct identity *x = &w->identity[i];
-		if (strcmp(x->name, l->username) == 0 && strcmp(l->password, "pw") == 0 && x->status != 0)
+		if (strcmp(x->name, l->username) == 0 && strcmp(l->password, "pw") == 0 &&
+		    x->status != 0)
 			return x;
 	}
 	return NULL;
@@ -220,16 +247,20 @@ static void login_answer(struct world *w, const struct login *l)
 	struct login_answer a = {.verdict = E_CREDENTIAL};
 
 	if (i != NULL)
-		a = (struct login_answer){.verdict = E_OK, .identity_id = i->id,
-					  .generation = i->generation, .kind = i->kind,
+		a = (struct login_answer){.verdict = E_OK,
+					  .identity_id = i->id,
+					  .generation = i->generation,
+					  .kind = i->kind,
 					  .identity = slice_str(i->name),
 					  .username = slice_str(i->name),
 					  .client_id_pattern = slice_str(i->pattern),
-					  .roles = i->roles, .nroles = i->nroles};
+					  .roles = i->roles,
+					  .nroles = i->nroles};
 	core_login_done(w->core[l->id >> 56], l->id, &a);
 }
 
-/* ---- connections --------------------------------------------------------------------------------------------- */
+/* ---- connections
+ * --------------------------------------------------------------------------------------------- */
 
 struct wconn *world_connect(struct world *w, u32 shard)
 {
@@ -307,10 +338,12 @@ static void conn_flush(struct wconn *c)
 	int n;
 
 	c->dirty = false;
-	while (c->cl != NULL && !c->blocked && (n = core_output(c->w->core[c->shard], c->cl, iov, 16)) > 0) {
+	while (c->cl != NULL && !c->blocked &&
+	       (n = core_output(c->w->core[c->shard], c->cl, iov, 16)) > 0) {
 		size_t sent = 0;
 		for (int i = 0; i < n; i++) {
-			buffer_add(&c->out, &c->out_n, &c->out_cap, iov[i].iov_base, iov[i].iov_len);
+			buffer_add(&c->out, &c->out_n, &c->out_cap, iov[i].iov_base,
+				   iov[i].iov_len);
 			sent += iov[i].iov_len;
 		}
 		core_sent(c->w->core[c->shard], c->cl, sent);
@@ -352,7 +385,9 @@ static bool conn_step(struct wconn *c)
 	return did;
 }
 
-/* ---- going on --------------------------------------------------------------------------------------------------- */
+/* ---- going on
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static bool step_post(struct world *w)
 {

@@ -1,8 +1,8 @@
 /* world: shards of core without sockets, threads or clocks.
  *
- * Connections are buffers, time is a number, the order in which things happen is the caller's.  Unit tests, the
- * simulator and the fuzzer all run the very core that picketd runs.  Logins are answered from a table: the
- * user name is the identity, the password is "pw". */
+ * Connections are buffers, time is a number, the order in which things happen is the caller's. Unit
+ * tests, the simulator and the fuzzer all run the very core that picketd runs.  Logins are answered
+ * from a table: the user name is the identity, the password is "pw". */
 #ifndef PICKET_TESTS_WORLD_H
 #define PICKET_TESTS_WORLD_H
 
