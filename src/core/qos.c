@@ -72,13 +72,26 @@ void flights_clear(struct flights *f)
 	*f = (struct flights){0};
 }
 
+/* Flights are in the order of their identifiers, around the circle, so what is not between the first and the
+ * last is free; only after a full circle may one in between be taken. */
+static bool pid_in_use(struct flights *f, u16 pid)
+{
+	u16 first, last;
+
+	if (f->n == 0)
+		return false;
+	first = flights_at(f, 0)->pid;
+	last = flights_at(f, f->n - 1)->pid;
+	return (u16)(pid - first) <= (u16)(last - first) && flights_find(f, pid) != NULL;
+}
+
 /* SPEC MQTT-2.2.1-4: not zero and not in use; there are more identifiers than a window has room. */
 u16 session_pid(struct session *s)
 {
 	ASSERT(s->out.n < UINT16_MAX);
 	do {
 		s->next_pid = s->next_pid == UINT16_MAX ? 1 : (u16)(s->next_pid + 1);
-	} while (flights_find(&s->out, s->next_pid) != NULL);
+	} while (pid_in_use(&s->out, s->next_pid));
 	return s->next_pid;
 }
 
