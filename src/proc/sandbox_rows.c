@@ -49,25 +49,13 @@ struct call {
 		u64 mask, value;
 	} when[2];
 };
-#define CALL(group, name)                                                                          \
+#define CALL(g, name)                                                                              \
 	{                                                                                          \
-		group, SCMP_SYS(name), 0,                                                          \
-		{                                                                                  \
-			{0, 0, 0},                                                                 \
-			{                                                                          \
-				0, 0, 0                                                            \
-			}                                                                          \
-		}                                                                                  \
+		.group = g, .nr = SCMP_SYS(name)                                                   \
 	}
-#define CALL_IF(group, name, arg, mask, value)                                                     \
+#define CALL_IF(g, name, arg, mask, value)                                                         \
 	{                                                                                          \
-		group, SCMP_SYS(name), 1,                                                          \
-		{                                                                                  \
-			{arg, mask, value},                                                        \
-			{                                                                          \
-				0, 0, 0                                                            \
-			}                                                                          \
-		}                                                                                  \
+		.group = g, .nr = SCMP_SYS(name), .conditions = 1, .when = { {arg, mask, value} }  \
 	}
 
 static const struct call calls[] = {
@@ -174,7 +162,6 @@ static const struct call calls[] = {
 	CALL(SB_ACCEPT, accept4),
 	CALL(SB_ACCEPT, accept),
 	CALL(SB_ACCEPT, setsockopt),
-	CALL(SB_ACCEPT, listen),
 
 	CALL(SB_FILES, fsync),
 	CALL(SB_FILES, fdatasync),
@@ -230,6 +217,17 @@ static const struct {
 	{SCMP_SYS(io_uring_setup), ENOSYS},
 };
 
+/* glibc looks at /proc/sys/vm/overcommit_memory when it returns memory of a thread: a plain opening
+ * to read.  It gets an error; every other way to open is the end of the process. */
+static bool refuse_open(void *filter)
+{
+	const struct scmp_arg_cmp here = {0, SCMP_CMP_MASKED_EQ, 0xffffffff, (u32)AT_FDCWD};
+	const struct scmp_arg_cmp to_read = {2, SCMP_CMP_EQ, O_RDONLY | O_CLOEXEC, 0};
+
+	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 2, here,
+				to_read) == 0;
+}
+
 static bool allow_call(void *filter, const struct call *c)
 {
 	struct scmp_arg_cmp when[2];
@@ -250,5 +248,5 @@ bool sandbox_allow(void *filter, u32 groups)
 		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO((u32)soft[i].err), soft[i].nr, 0) != 0)
 			return false;
 	}
-	return true;
+	return groups & SB_FOLDER || refuse_open(filter);
 }
