@@ -129,7 +129,9 @@ static enum err bootstrap_secret_open(struct sup *s, u32 index, int *fd)
  * ----------------------------------------------------------------------------------------- */
 static enum err open_named(struct sup *s, u32 file, u32 index, int *fd)
 {
-	const struct conf_listener *l = index < s->conf.listeners ? &s->conf.listener[index] : NULL;
+	/* While a new configuration is offered, keys judges the certificates that it names. */
+	const struct conf *c = s->phase == PH_OFFERED ? &s->next : &s->conf;
+	const struct conf_listener *l = index < c->listeners ? &c->listener[index] : NULL;
 	bool secret = files[file].secret;
 	const char *path;
 
