@@ -106,10 +106,10 @@ static void put_token(FILE *f, const struct bundle_site *s, const char *name, co
 	fprintf(f, "%s\n", token);
 }
 
-/* One line that works as it stands; more words are handed on.  The client id is NAME:sub or
- * NAME:pub, so that both may run at once. */
+/* A line that works as it stands; more words are handed on, and a topic is put before them when
+ * they have none. The client id is NAME:sub or NAME:pub, so that both may run at once. */
 static void put_script(FILE *f, const struct bundle_site *s, const char *name, const char *program,
-		       const char *role, const char *topic, const char *message)
+		       const char *role, const char *topic, const char *usual)
 {
 	fprintf(f,
 		"#!/bin/sh\n"
@@ -118,9 +118,14 @@ static void put_script(FILE *f, const struct bundle_site *s, const char *name, c
 		"here=$(cd \"$(dirname \"$0\")\" && pwd)\n",
 		program, name, program);
 	if (topic[0] != 0) {
-		fputs("[ $# -gt 0 ] || set -- -t '", f);
+		fprintf(f,
+			"[ $# -gt 0 ] || set -- %s\n"
+			"case \" $* \" in\n"
+			"*\" -t \"* | *\" --topic \"*) ;;\n"
+			"*) set -- -t '",
+			usual);
 		put_topic(f, topic, name, '\'');
-		fprintf(f, "'%s\n", message);
+		fputs("' \"$@\" ;;\nesac\n", f);
 	}
 	fprintf(f, "XDG_CONFIG_HOME=$here exec %s ", program);
 	if (s->tls)
@@ -130,12 +135,12 @@ static void put_script(FILE *f, const struct bundle_site *s, const char *name, c
 
 static void put_sub_sh(FILE *f, const struct bundle_site *s, const char *name, const char *token)
 {
-	put_script(f, s, name, "mosquitto_sub", "sub", s->subscribe, " -v");
+	put_script(f, s, name, "mosquitto_sub", "sub", s->subscribe, "-v");
 }
 
 static void put_pub_sh(FILE *f, const struct bundle_site *s, const char *name, const char *token)
 {
-	put_script(f, s, name, "mosquitto_pub", "pub", s->publish, " -q 1 -m hello");
+	put_script(f, s, name, "mosquitto_pub", "pub", s->publish, "-q 1 -m hello");
 }
 
 static void put_paho(FILE *f, const struct bundle_site *s, const char *name, const char *token)

@@ -22,9 +22,15 @@ static void explain_tell(struct cli *c, const json_t *reply)
 					      {"nearest", "nearest"},
 					      {"of role", "nearest_role"},
 					      {"fix", "fix"}};
+	const char *verdict = json_string_value(json_object_get(reply, "verdict")) ?: "?";
+	const char *text = json_string_value(json_object_get(reply, "text")) ?: "";
+	size_t n = strlen(verdict);
 
-	out_word(c->out, json_string_value(json_object_get(reply, "verdict")) ?: "?");
-	out_member(c->out, reply, "text");
+	out_word(c->out, verdict);
+	/* The text begins with the verdict too. */
+	if (strncmp(text, verdict, n) == 0 && text[n] == ' ')
+		text += n + 1;
+	out_escaped(c->out, slice_str(text));
 	fputc('\n', c->out);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *s = json_string_value(json_object_get(reply, rows[i][1]));

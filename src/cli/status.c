@@ -42,11 +42,12 @@ bool report_canary(FILE *f, const json_t *s)
 	bool ok = json_is_true(json_object_get(canary, "ok"));
 
 	out_word(f, "canary");
+	fputs(ok ? "stranger " : "NOT OK: ", f);
 	if (has_text(canary, "text"))
 		out_member(f, canary, "text");
 	else
-		fputs(ok ? "a stranger is refused everywhere" : "has not run", f);
-	fputs(ok ? "  OK\n" : "  NOT OK\n", f);
+		fputs(ok ? "refused" : "has not run", f);
+	fputc('\n', f);
 	return ok;
 }
 

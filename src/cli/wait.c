@@ -27,48 +27,46 @@ static void time_put(FILE *f, u64 wall_ms)
 		fprintf(f, "%02d:%02d:%02d ", tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-/* Why it was denied, asked of auth: one line and the command that would allow it. */
-static void denial_explain(struct wait *w, const json_t *event)
+/* Why it was denied, asked of auth: one line, and the command that would allow it.  False: auth
+ * does not say. */
+static bool denial_explain(struct wait *w, const json_t *event)
 {
-	const char *action = json_string_value(json_object_get(event, "action"));
+	json_t *call = json_pack("{s:s,s:O,s:O,s:O}", "op", "explain", "identity",
+				 json_object_get(event, "identity"), "action",
+				 json_object_get(event, "action"), "topic",
+				 json_object_get(event, "topic"));
+	const char *text, *fix;
 	struct answer a;
-	json_t *call, *reply;
-	const char *fix;
+	json_t *reply;
 
-	if (action == NULL)
-		return;
-	call = json_pack("{s:s,s:O,s:s,s:O}", "op", "explain", "identity",
-			 json_object_get(event, "identity"), "action", action, "topic",
-			 json_object_get(event, "topic"));
 	if (call == NULL || client_request(w->c->run_dir, "/v1/call", call, &a) != E_OK)
-		return;
+		return false;
 	reply = json_loadb((const char *)a.data, a.n, 0, NULL);
 	answer_free(&a);
-	if (json_is_string(json_object_get(reply, "text"))) {
-		fputs("  ", w->c->out);
-		out_member(w->c->out, reply, "text");
-	}
+	text = json_string_value(json_object_get(reply, "text"));
+	if (text != NULL) /* the word deny stands there already */
+		out_escaped(w->c->out, slice_str(strncmp(text, "deny ", 5) == 0 ? text + 5 : text));
 	fix = json_string_value(json_object_get(reply, "fix"));
 	if (fix != NULL && fix[0] != 0)
 		snprintf(w->fix, sizeof(w->fix), "%s", fix);
 	json_decref(reply);
+	return text != NULL;
 }
 
 static void event_tell(struct wait *w, const json_t *event)
 {
-	const char *word = json_string_value(json_object_get(event, "event"));
+	const char *word = json_string_value(json_object_get(event, "event")) ?: "-";
 	json_int_t ms = json_integer_value(json_object_get(event, "time"));
+	bool denial = strcmp(word, "deny") == 0;
 
 	time_put(w->c->out, ms > 0 ? (u64)ms : 0);
 	/* The word is ours by contract; it came over a wire all the same. */
-	out_escaped(w->c->out, slice_str(word != NULL ? word : "-"));
-	fprintf(w->c->out, "%*s", word != NULL && strlen(word) < 10 ? 10 - (int)strlen(word) : 1,
-		"");
-	out_member(w->c->out, event, "text");
-	if (word != NULL && strcmp(word, "deny") == 0) {
+	out_escaped(w->c->out, slice_str(word));
+	fprintf(w->c->out, "%*s", strlen(word) < 10 ? 11 - (int)strlen(word) : 1, "");
+	if (denial)
 		w->denials++;
-		denial_explain(w, event);
-	}
+	if (!denial || !denial_explain(w, event))
+		out_member(w->c->out, event, "text");
 	fputc('\n', w->c->out);
 }
 

@@ -99,7 +99,8 @@ static json_t *answer(const char *op, const json_t *call, enum err *e)
 				 "  subscribe home/${device}/cmd/#\n}\n");
 	if (strcmp(op, "explain") == 0)
 		return json_pack("{s:s,s:s,s:s}", "verdict", "deny", "text",
-				 "rule: none for role sensor; nearest allow home/${device}/tele/#",
+				 "deny publish sensors/temp\x1b  rule: none for role sensor; "
+				 "nearest allow home/${device}/tele/#",
 				 "fix", "picket role allow sensor publish sensors/temp");
 	if (strcmp(op, "policy.export") == 0) { /* larger than a tail */
 		char *big = xcalloc(100001, 1);
@@ -231,7 +232,7 @@ static void on_sup(struct others *o, const struct ipc_msg *m)
 		r.child[i] = (struct m_sup_child){i, 0, 0, 2, 3, 1};
 	switch (((const struct m_sup_call *)m->body)->op) {
 	case SUP_STATUS:
-		ipc_put_str(&w, SLICE_LIT("stranger refused on 8883"));
+		ipc_put_str(&w, SLICE_LIT("refused, OK"));
 		break;
 	case SUP_RELOAD:
 		r.err = E_CONFIG;

@@ -87,7 +87,7 @@ static void test_status(void **state)
 	char *got = get("/v1/status");
 
 	assert_non_null(strstr(got, "\"ready\":true"));
-	assert_non_null(strstr(got, "stranger refused on 8883"));
+	assert_non_null(strstr(got, "refused, OK"));
 	assert_non_null(strstr(got, "\"never_connected\":29"));
 	assert_non_null(strstr(got, "\"clients\":7"));
 	assert_non_null(strstr(got, "BEGIN CERTIFICATE"));
