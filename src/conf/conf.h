@@ -40,6 +40,7 @@ struct conf_listener {
 	u32 nets; /* networks that may connect; 0: all (required for plaintext off loopback) */
 	struct conf_net net[CONF_NETS];
 	struct conf_limits limits; /* the global ones with this listener's changes */
+	u32 line; /* where it stands in the file, for messages; 0: it does not */
 };
 
 struct conf {

@@ -238,6 +238,7 @@ static bool listener_take(struct parse *p, cfg_t *sec, struct conf *c, u32 i)
 		return false;
 	}
 	conf_listener_defaults(l, title, &c->limits);
+	l->line = p->name_lines[i];
 	return place_take(p, sec, IN_LISTENER, l) &&
 	       section_take(p, sec, "limits", IN_LISTENER_LIMITS, &l->limits);
 }

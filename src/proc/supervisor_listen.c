@@ -100,8 +100,8 @@ static bool listener_open(struct sup *s, const struct conf *c, const struct conf
 	}
 	return true;
 fail:
-	snprintf(s->why, sizeof(s->why), "%s: listener %s cannot listen on %s: %s; %s",
-		 c->config_path, cl->name, cl->bind, strerror(errno), bind_hint(errno));
+	snprintf(s->why, sizeof(s->why), "%s:%u: listener %s cannot listen on %s: %s; %s",
+		 c->config_path, cl->line, cl->name, cl->bind, strerror(errno), bind_hint(errno));
 	return false;
 }
 
