@@ -146,7 +146,9 @@ static void secret_take(struct bootstrap *b, const struct m_file *m, int fd)
 	if (e == E_OK)
 		e = file_read(fd, LIM_SECRET, &text);
 	if (e != E_OK) {
-		boot_fail(b, "secret file %s cannot be read: %s", s->path, err_text(e));
+		boot_fail(b, "secret file %s cannot be read: %s", s->path,
+			  e == E_DENIED ? "only its owner may be able to read it (chmod 600)"
+					: err_text(e));
 		return;
 	}
 	/* One line, as an editor or echo leaves it. */

@@ -92,8 +92,9 @@ enum err policy_identity_text(struct db *d, const struct identity *i, struct tex
 		enum err e = role_name_of(d, i->role[n], role);
 		if (e != E_OK)
 			return e;
-		text_addf(t, " role %s;", role);
+		text_addf(t, "%s%s", n == 0 ? " role " : ", ", role);
 	}
+	text_add(t, i->nroles == 0 ? "" : ";");
 	if (i->group[0] != '\0')
 		text_addf(t, " group %s;", i->group);
 	if (i->client_id[0] != '\0')

@@ -26,6 +26,7 @@ bool client_id_pattern_ok(struct slice pattern)
 
 	return pattern.n >= 1 && pattern.n <= LIM_CLIENT_ID && utf8_ok(pattern) &&
 	       memchr(pattern.p, '"', pattern.n) == NULL &&
+	       memchr(pattern.p, '\\', pattern.n) == NULL && /* so that policy text can hold it */
 	       (star == NULL || star == pattern.p + pattern.n - 1);
 }
 
