@@ -64,6 +64,8 @@ void loop_unlisten(struct loop *l, struct net_listener *n)
 	ASSERT(!n->dead);
 	n->dead = true; /* an event of this turn may still name it */
 	timer_stop(&l->wheel, &n->rest);
+	/* Closing does not end the watch: whoever handed the socket over still has it open. */
+	(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, n->fd, NULL);
 	close(n->fd);
 	n->fd = -1;
 }
