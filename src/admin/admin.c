@@ -100,6 +100,8 @@ int admin_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *r
 	authority_rules_load(sup_fd, &a->rules);
 	json_object_seed(0); /* opens /dev/urandom: now, or never */
 	code = child_run(ROLE_ADMIN, sup_fd, &ops, a, enter_sandbox);
+	a->child = NULL;
+	request_stop(a);
 	free(a);
 	return code;
 }

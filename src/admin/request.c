@@ -12,6 +12,18 @@
 #include "base/mem.h"
 #include "base/num.h"
 
+void api_timer_start(struct api *a, struct timer *t, u64 in_ms)
+{
+	timer_stop(child_wheel(a->child), t);
+	timer_start(child_wheel(a->child), t, child_now(a->child) + in_ms);
+}
+
+void api_timer_stop(struct api *a, struct timer *t)
+{
+	if (a->child != NULL)
+		timer_stop(child_wheel(a->child), t);
+}
+
 static struct request *request_new(struct api *a, struct MHD_Connection *conn)
 {
 	struct request *r = xcalloc(1, sizeof(*r));
@@ -51,7 +63,7 @@ static void request_free(struct request **rp)
 	wipe_free(&r->body, r->body_len);
 	wipe_free(&r->out, r->out_len);
 	stream_free(&r->stream);
-	timer_stop(child_wheel(r->api->child), &r->deadline);
+	api_timer_stop(r->api, &r->deadline);
 	LIST_REMOVE(r, next);
 	r->magic = 0;
 	free(r);
@@ -64,8 +76,8 @@ static void request_free(struct request **rp)
 void request_resume(struct api *a, struct MHD_Connection *conn)
 {
 	MHD_resume_connection(conn);
-	timer_stop(child_wheel(a->child), &a->turn);
-	timer_start(child_wheel(a->child), &a->turn, child_now(a->child));
+	if (a->child != NULL)
+		api_timer_start(a, &a->turn, 0);
 }
 
 static void request_wake(struct request *r)
@@ -73,7 +85,7 @@ static void request_wake(struct request *r)
 	if (!r->resting)
 		return;
 	r->resting = false;
-	timer_stop(child_wheel(r->api->child), &r->deadline);
+	api_timer_stop(r->api, &r->deadline);
 	request_resume(r->api, r->conn);
 }
 
@@ -424,8 +436,7 @@ static enum MHD_Result request_start(struct request *r)
 	if (r->status != 0 || r->stream != NULL)
 		return request_send(r);
 	r->resting = true;
-	timer_start(child_wheel(r->api->child), &r->deadline,
-		    child_now(r->api->child) + REQUEST_DEADLINE_MS);
+	api_timer_start(r->api, &r->deadline, REQUEST_DEADLINE_MS);
 	MHD_suspend_connection(r->conn);
 	return MHD_YES;
 }
@@ -471,9 +482,9 @@ static void http_turn(void *arg, u32 events)
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	MHD_run(a->http);
-	timer_stop(child_wheel(a->child), &a->turn);
+	api_timer_stop(a, &a->turn);
 	if (MHD_get_timeout(a->http, &ms) == MHD_YES)
-		timer_start(child_wheel(a->child), &a->turn, child_now(a->child) + MAX(ms, 1));
+		api_timer_start(a, &a->turn, MAX(ms, 1));
 }
 
 static void http_timer(struct timer *t)

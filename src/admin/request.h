@@ -68,7 +68,7 @@ struct ask {
 };
 
 struct api {
-	struct child *child;
+	struct child *child; /* NULL: before the first message and after the loop's end */
 	struct MHD_Daemon *http;
 	struct authority_rules rules;
 	struct conf conf;
@@ -82,6 +82,8 @@ struct api {
 };
 
 /* ---- for handlers ---- */
+void api_timer_start(struct api *a, struct timer *t, u64 in_ms);
+void api_timer_stop(struct api *a, struct timer *t); /* also when the loop is gone */
 /* Ask a process; its answer fills part.  A failure fills the part with the reason at once. */
 void request_ask(struct request *r, u32 part, enum role to, enum ipc_type type, const void *body,
 		 struct slice tail, int fd);

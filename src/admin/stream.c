@@ -30,16 +30,6 @@ struct stream {
 	LIST_ENTRY(stream) next;
 };
 
-static struct wheel *stream_wheel(const struct stream *s)
-{
-	return child_wheel(s->r->api->child);
-}
-
-static u64 stream_now(const struct stream *s)
-{
-	return child_now(s->r->api->child);
-}
-
 static void stream_wake(struct stream *s)
 {
 	if (!s->resting)
@@ -121,7 +111,7 @@ static void watch_beat(struct timer *t)
 	OBJ_CHECK(s, STREAM_MAGIC);
 	if (!stream_put(s, SLICE_LIT("\n")))
 		s->lost++;
-	timer_start(stream_wheel(s), t, stream_now(s) + STREAM_BEAT_MS);
+	api_timer_start(s->r->api, t, STREAM_BEAT_MS);
 }
 
 struct stream *stream_watch(struct request *r, const char *name)
@@ -254,7 +244,7 @@ static void log_poll(struct timer *t)
 	log_read(s, STREAM_HELD_MAX - 4096);
 	if (s->n > 0)
 		stream_wake(s);
-	timer_start(stream_wheel(s), t, stream_now(s) + STREAM_LOG_MS);
+	api_timer_start(s->r->api, t, STREAM_LOG_MS);
 }
 
 struct stream *stream_logs(struct request *r, int fd, u32 lines, bool follow)
@@ -272,7 +262,7 @@ struct stream *stream_logs(struct request *r, int fd, u32 lines, bool follow)
 	s->follow = follow;
 	s->ended = !follow;
 	if (follow)
-		timer_start(stream_wheel(s), &s->timer, stream_now(s) + STREAM_LOG_MS);
+		api_timer_start(r->api, &s->timer, STREAM_LOG_MS);
 	return s;
 }
 
@@ -287,8 +277,8 @@ void stream_free(struct stream **sp)
 	if (s == NULL)
 		return;
 	OBJ_CHECK(s, STREAM_MAGIC);
-	timer_stop(stream_wheel(s), &s->timer);
-	if (s->fd < 0 && !watched_by_other(s))
+	api_timer_stop(s->r->api, &s->timer);
+	if (s->fd < 0 && s->r->api->child != NULL && !watched_by_other(s))
 		watch_say(s, 0);
 	if (s->fd >= 0)
 		close(s->fd);

@@ -56,8 +56,9 @@ static void test_good(void **state)
 	check(SLICE_LIT(
 		      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"),
 	      200, "x");
-	check(SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-			"5;ext=1\r\nhello\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"),
+	check(SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+			"chunked\r\n\r\n5;ext=1\r\nhello\r\nA\r\n0123456789\r\n0\r\nTrailer: "
+			"x\r\n\r\n"),
 	      200, "hello0123456789");
 }
 
