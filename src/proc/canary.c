@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,12 +96,22 @@ static void put_publish(struct wr *w, bool v5)
 
 /* ---- one attempt
  * --------------------------------------------------------------------------------------- */
+/* A loopback address of its own for each attempt (127.64.0.0/10), so that its refusals count against
+ * nobody else here, nor against its own next attempt: a reload soon after the start is judged, too. */
+static struct sockaddr_in loopback_source(void)
+{
+	u32 r = 0;
+
+	(void)!getrandom(&r, sizeof(r), 0);
+	return (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(0x7f400000 | (r & 0x3fffff))};
+}
+
 static int connect_to(const struct conf_listener *l)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(l->port)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(l->port)};
-	/* A loopback address of its own, so that its refusals count against nobody else here. */
-	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f5049c1)};
+	struct sockaddr_in from = loopback_source();
 	const struct timeval patience = {WAIT_S, 0};
 	bool six = inet_pton(AF_INET6, l->address, &v6.sin6_addr) == 1;
 	int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
