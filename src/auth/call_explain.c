@@ -48,7 +48,8 @@ static void explain_fix(struct auth *a, struct call *c, const struct identity *i
 	if (role[0] == '\0' && i->nroles != 0 && role_name_of(a->db, i->role[0], held) == E_OK)
 		role = held;
 	if (role[0] == '\0')
-		snprintf(fix, sizeof(fix), "picket %s roles %s ROLE", kind_word(i->kind), i->name);
+		snprintf(fix, sizeof(fix), "picket %s roles %s --role ROLE", kind_word(i->kind),
+			 i->name);
 	else
 		snprintf(fix, sizeof(fix), "picket role allow %s %s %s", role, verb, topic);
 	call_set(c, "fix", json_string(fix));

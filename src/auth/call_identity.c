@@ -491,7 +491,7 @@ void op_identity_roles(struct auth *a, struct call *c)
 	at = (size_t)snprintf(undo, sizeof(undo), "picket %s roles %s", kind_word(i.kind), i.name);
 	for (u32 k = 0; k < i.nroles && at < sizeof(undo); k++) {
 		if (role_name_of(a->db, i.role[k], role) == E_OK)
-			at += (size_t)snprintf(undo + at, sizeof(undo) - at, " %s", role);
+			at += (size_t)snprintf(undo + at, sizeof(undo) - at, " --role %s", role);
 	}
 	call_say(c, what, "subscriptions, queues and wills of live clients were judged again", undo,
 		 NULL);

@@ -155,7 +155,8 @@ void op_role_set(struct auth *a, struct call *c)
 	if (e == E_NOT_FOUND)
 		snprintf(undo, sizeof(undo), "picket role remove %s", name);
 	else
-		snprintf(undo, sizeof(undo), "picket role set %s with its earlier text", name);
+		snprintf(undo, sizeof(undo), "picket role set %s FILE, with its earlier text",
+			 name);
 	if (e != E_OK && e != E_NOT_FOUND)
 		call_failed(a, c, e);
 	else
@@ -191,7 +192,7 @@ static void role_more(struct auth *a, struct call *c, const char *verb)
 	end = strrchr(r.text, '}');
 	ASSERT(end != NULL); /* canonical text of a role */
 	text_addf(&t, "%.*s%s%s \"%s\"\n}\n", (int)(end - r.text), r.text, verb, action, filter);
-	role_store(a, c, r.name, r.text, t.p, "picket role set with its earlier text");
+	role_store(a, c, r.name, r.text, t.p, "picket role set NAME FILE, with its earlier text");
 	free(t.p);
 	role_row_clear(&r);
 }
@@ -221,7 +222,7 @@ void op_role_remove(struct auth *a, struct call *c)
 				call_set(c, "name", json_string(r.name));
 				snprintf(what, sizeof(what), "role %s removed", r.name);
 				call_say(c, what, "nobody held it",
-					 "picket role set with its earlier text", NULL);
+					 "picket role set NAME FILE, with its earlier text", NULL);
 			}
 		}
 	}

@@ -322,7 +322,7 @@ static void roles_of_an_identity(void **state)
 	fx_device(f, "esp01", token);
 	fx_call(f, "{'op':'identity.roles','name':'esp01','roles':[]}");
 	fx_ok(f);
-	assert_string_equal(fx_text(f, NULL, "undo"), "picket device roles esp01 sensor");
+	assert_string_equal(fx_text(f, NULL, "undo"), "picket device roles esp01 --role sensor");
 	assert_true(f->a->generation > before);
 	id = fx_ask(f, "esp01", "esp01", token);
 	m = (const void *)fx_verdict_of(f, id)->body;
