@@ -225,8 +225,8 @@ static const struct bundle_file files[] = {
 	{"mosquitto_pub", put_login},
 	{"mosquitto_sub.sh", put_sub_sh},
 	{"mosquitto_pub.sh", put_pub_sh},
-	{"paho.py", put_paho},
-	{"mqttjs.mjs", put_mqttjs},
+	{"paho_example.py", put_paho},
+	{"mqttjs_example.mjs", put_mqttjs},
 };
 
 const struct bundle_file *bundle_file_at(size_t i)

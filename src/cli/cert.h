@@ -8,7 +8,7 @@ struct cert_info {
 	char subject[256];
 	char names[1024]; /* DNS names and addresses, ", " between */
 	char key[32];	  /* "P-256", "RSA" */
-	char sha256[100];  /* of the DER, in hexadecimal with colons */
+	char sha256[100]; /* of the DER, in hexadecimal with colons */
 	u64 not_before_ms, not_after_ms;
 };
 /* The first certificate of a PEM text.  E_SYNTAX. */

@@ -82,7 +82,7 @@ static void tell_bundles(struct cli *c, const struct issue *is, const char *firs
 	out_escaped(c->out, slice_str(is->out));
 	fprintf(c->out,
 		"/%s/  wifi_mqtt_secrets.h  nvs.csv  ca.crt  ca.der  mosquitto_sub.sh  "
-		"mosquitto_pub.sh  paho.py  mqttjs.mjs   mode 0600\n",
+		"mosquitto_pub.sh  paho_example.py  mqttjs_example.mjs   mode 0600\n",
 		n == 1 ? first : "NAME");
 	fputs("         tokens are 128-bit, only in these files; picketd keeps a keyed hash\n",
 	      c->out);

@@ -299,3 +299,40 @@ def test_completion_is_a_script(tmp_path):
     script.write_text(text + '\nCOMP_WORDS=(picket device r) COMP_CWORD=2; _picket; echo "${COMPREPLY[@]}"\n')
     out = subprocess.run(["bash", script], capture_output=True, text=True)
     assert set(out.stdout.split()) == {"roles", "rotate", "revoke", "restore", "remove"}, out.stderr
+
+
+@pytest.mark.parametrize("example", [["/usr/bin/python3", "-u", "paho_example.py"], ["node", "mqttjs_example.mjs"]])
+def test_the_examples_of_a_bundle_connect(picket, tmp_path, example):
+    name = example[-1].split("_")[0]
+    picket.cli("device", "add", f"ex-{name}", "--role", "sensor", "--out", tmp_path)
+    folder = tmp_path / f"ex-{name}"
+    if example[0] == "node":
+        modules = pathlib.Path(__file__).parents[1] / "interop/node/node_modules"
+        if not (modules / "mqtt").exists():
+            pytest.skip("MQTT.js is not installed (tests/interop does)")
+        (tmp_path / "node_modules").symlink_to(modules)
+    p = subprocess.Popen(example, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert p.stdout.readline() == "connected\n", p.stderr.read()
+    finally:
+        p.kill()
+        p.wait()
+
+
+@pytest.mark.parametrize("option, path", [("--markdown", "docs/commands.md"), ("--completion", "packaging/completion/picket")])
+def test_generated_files_are_fresh(option, path):
+    text = subprocess.run([BUILD / "picket", "help", option], capture_output=True, text=True).stdout
+    assert text == (pathlib.Path(__file__).parents[2] / path).read_text(), f"run: build/picket help {option} > {path}"
+
+
+def test_init_twice_and_with_other_names(tmp_path, picket):
+    """A second init changes nothing; other names are a warning, not a change."""
+    r = run(picket, "init", "--config", picket.conf, "--state", picket.state)
+    assert r.returncode == 3 and "picketd runs already; nothing was changed" in r.stdout  # 3: the accepted risks
+    before = picket.conf.read_text()
+    r = run(picket, "init", "--config", picket.conf, "--state", picket.state, "--name", "a.lan", "--dry-run")
+    assert picket.conf.read_text() == before
+    r = run(picket, "init", "--config", tmp_path / "new.conf", "--state", tmp_path / "s", "--name", "not a name")
+    assert r.returncode == 1 and "E3008" in r.stderr and not (tmp_path / "new.conf").exists()
+    r = run(picket, "init", "--config", tmp_path / "new.conf", "--dry-run", "--name", "b.lan")
+    assert "would" in r.stdout and not (tmp_path / "new.conf").exists()

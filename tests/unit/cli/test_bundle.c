@@ -101,8 +101,8 @@ static void test_whole(void **state)
 			       "-h mqtt.lan -p 8883 -u esp01 -i esp01:sub"));
 	assert_non_null(strstr(slurp("esp01/mosquitto_pub.sh"), "-t 'home/esp01/tele/it'\\''s'"));
 	assert_null(strstr(slurp("esp01/mosquitto_pub.sh"), "secrettoken1"));
-	assert_non_null(strstr(slurp("esp01/paho.py"), "client.connect(\"mqtt.lan\", 8883)"));
-	assert_non_null(strstr(slurp("esp01/mqttjs.mjs"), "mqtts://mqtt.lan:8883"));
+	assert_non_null(strstr(slurp("esp01/paho_example.py"), "client.connect(\"mqtt.lan\", 8883)"));
+	assert_non_null(strstr(slurp("esp01/mqttjs_example.mjs"), "mqtts://mqtt.lan:8883"));
 }
 
 static void test_never_over_another(void **state)
