@@ -38,12 +38,12 @@ def mosquitto(tool, picket, secret, client, *args):
 def test_mosquitto_tools(picket, secret, version, qos):
     topic = f"m/{version}/{qos}"
     sub = mosquitto("mosquitto_sub", picket, secret, "tool:sub", "-V", version, "-q", qos, "-t", topic, "-C", "1", "-W", "10", "-d")
-    for line in sub.stdout:
-        if "SUBACK" in line:
-            break
+    while "SUBACK" not in (line := sub.stdout.readline()):
+        assert line, sub.stderr.read()
     pub = mosquitto("mosquitto_pub", picket, secret, "tool:pub", "-V", version, "-q", qos, "-t", topic, "-m", "hello")
     assert pub.wait(10) == 0, pub.stderr.read()
-    assert "hello" in sub.communicate(timeout=10)[0]
+    assert "hello" in sub.stdout.read()
+    assert sub.wait(10) == 0
 
 
 def test_mosquitto_sees_a_refusal(picket, secret):

@@ -63,7 +63,7 @@ def test_thirty_bundles(home, bundles):
 
 
 def test_the_ready_scripts_work_as_they_stand(home, bundles):
-    sub = subprocess.Popen(["sh", bundles / "esp01" / "mosquitto_sub.sh", "-C", "1", "-W", "10"], stdout=subprocess.PIPE, text=True)
+    sub = subprocess.Popen(["sh", bundles / "esp01" / "mosquitto_sub.sh", "-t", "home/esp01/cmd/#", "-C", "1", "-W", "10"], stdout=subprocess.PIPE, text=True)
     admin = home.cli("device", "add", "desk", "--role", "dashboard", "--out", home.folder / "desk")
     assert "next" in admin
     time.sleep(1)

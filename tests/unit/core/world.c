@@ -8,9 +8,14 @@
 /* ---- what core asks of its surroundings
  * ---------------------------------------------------------- */
 
+static struct world *world_of(void *arg)
+{
+	return ((struct wshard *)arg)->w;
+}
+
 static void env_login(void *arg, const struct login_request *r)
 {
-	struct world *w = arg;
+	struct world *w = world_of(arg);
 	struct login *l = xcalloc(1, sizeof(*l));
 
 	l->id = r->id;
@@ -25,13 +30,13 @@ static void env_login(void *arg, const struct login_request *r)
 
 static void env_post(void *arg, u32 shard, struct core_msg *m)
 {
-	struct world *w = arg;
+	const struct wshard *from = arg;
+	struct lane *l = &from->w->lane[from->shard][shard];
 	struct post *p = xcalloc(1, sizeof(*p));
 
-	p->shard = shard;
 	p->m = m;
-	*w->posts_tail = p;
-	w->posts_tail = &p->next;
+	*l->tail = p;
+	l->tail = &p->next;
 }
 
 static void env_move(void *arg, struct client *cl, void *conn, u32 shard)
@@ -77,7 +82,7 @@ static void env_resume(void *arg, void *conn)
 
 static void env_event(void *arg, const struct core_event *e)
 {
-	struct world *w = arg;
+	struct world *w = world_of(arg);
 
 	w->events[e->kind]++;
 	w->last_why[e->kind] = e->why;
@@ -99,12 +104,12 @@ u64 world_random(struct world *w, u64 below)
 static void env_random(void *arg, void *out, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		((u8 *)out)[i] = (u8)world_random(arg, 0);
+		((u8 *)out)[i] = (u8)world_random(world_of(arg), 0);
 }
 
 static u64 env_wall(void *arg)
 {
-	return ((struct world *)arg)->wall_ms;
+	return world_of(arg)->wall_ms;
 }
 
 /* ---- a world
@@ -152,15 +157,17 @@ struct world *world_new(u32 shards, const struct core_limits *limits)
 	w->n = shards;
 	w->now_ms = 1000;
 	w->wall_ms = 1790000000000;
-	w->posts_tail = &w->posts;
 	w->logins_tail = &w->logins;
+	for (u32 i = 0; i < W_SHARDS * W_SHARDS; i++)
+		w->lane[i / W_SHARDS][i % W_SHARDS].tail = &w->lane[i / W_SHARDS][i % W_SHARDS].head;
 	snprintf(w->listener.name, sizeof(w->listener.name), "test");
 	w->listener.tls = true;
 	w->listener.device = w->listener.service = limits != NULL ? *limits : world_limits();
 	w->hub = hub_new(&o);
 	hub_set_listeners(w->hub, &w->listener, 1, false);
 	for (u32 i = 0; i < shards; i++) {
-		w->env[i] = (struct core_env){w,	 env_login,  env_post,	env_move,
+		w->self[i] = (struct wshard){w, i};
+		w->env[i] = (struct core_env){&w->self[i],	 env_login,  env_post,	env_move,
 					      env_dirty, env_close,  env_pause, env_resume,
 					      env_event, env_random, env_wall};
 		w->core[i] = core_new(w->hub, i, &w->env[i], w->now_ms);
@@ -363,7 +370,7 @@ static bool conn_input(struct wconn *c)
 	return used != 0;
 }
 
-static bool conn_step(struct wconn *c)
+bool wconn_step(struct wconn *c)
 {
 	bool did = conn_input(c);
 
@@ -389,18 +396,23 @@ static bool conn_step(struct wconn *c)
  * ---------------------------------------------------------------------------------------------------
  */
 
-static bool step_post(struct world *w)
+/* The next message of a lane; lanes are tried from a given one on. */
+static bool step_post(struct world *w, u32 first)
 {
-	struct post *p = w->posts;
-
-	if (p == NULL || w->hold_posts)
-		return false;
-	w->posts = p->next;
-	if (w->posts == NULL)
-		w->posts_tail = &w->posts;
-	core_receive(w->core[p->shard], p->m);
-	free(p);
-	return true;
+	for (u32 i = 0; i < w->n * w->n && !w->hold_posts; i++) {
+		u32 k = (first + i) % (w->n * w->n), to = k % w->n;
+		struct lane *l = &w->lane[k / w->n][to];
+		struct post *p = l->head;
+		if (p == NULL)
+			continue;
+		l->head = p->next;
+		if (l->head == NULL)
+			l->tail = &l->head;
+		core_receive(w->core[to], p->m);
+		free(p);
+		return true;
+	}
+	return false;
 }
 
 static bool step_login(struct world *w)
@@ -417,16 +429,23 @@ static bool step_login(struct world *w)
 	return true;
 }
 
+bool world_some(struct world *w)
+{
+	if (world_random(w, 4) == 0 && step_login(w))
+		return true;
+	return step_post(w, (u32)world_random(w, w->n * w->n)) || step_login(w);
+}
+
 void world_run(struct world *w)
 {
 	bool did = true;
 
 	while (did) {
 		did = step_login(w);
-		while (step_post(w))
+		while (step_post(w, 0))
 			did = true;
 		for (struct wconn *c = w->conns; c != NULL; c = c->next)
-			did |= conn_step(c);
+			did |= wconn_step(c);
 	}
 	for (u32 i = 0; i < w->n; i++)
 		core_turn(w->core[i], w->now_ms);
@@ -472,21 +491,24 @@ void world_free(struct world **wp)
 	*wp = NULL;
 	while (w->conns != NULL) {
 		if (w->conns->moving)
-			conn_step(w->conns);
+			wconn_step(w->conns);
 		wconn_drop(w->conns, E_EOF);
 		wconn_free(w->conns);
 	}
-	for (struct post *p = w->posts, *next; p != NULL; p = next) {
-		next = p->next;
-		core_msg_drop(p->m);
-		free(p);
+	for (u32 i = 0; i < w->n * w->n; i++) {
+		struct lane *lane = &w->lane[i / w->n][i % w->n];
+		for (struct post *p = lane->head, *next; p != NULL; p = next) {
+			next = p->next;
+			core_msg_drop(p->m);
+			free(p);
+		}
+		lane->head = NULL;
+		lane->tail = &lane->head;
 	}
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
 		free(l);
 	}
-	w->posts = NULL;
-	w->posts_tail = &w->posts;
 	for (u32 i = 0; i < w->n; i++)
 		core_free(&w->core[i]);
 	hub_free(&w->hub);

@@ -34,8 +34,14 @@ struct wconn {
 
 struct post {
 	struct post *next;
-	u32 shard;
 	struct core_msg *m;
+};
+struct lane { /* from one shard to another, in order */
+	struct post *head, **tail;
+};
+struct wshard { /* what a shard's core calls back with */
+	struct world *w;
+	u32 shard;
 };
 struct login {
 	struct login *next;
@@ -52,7 +58,8 @@ struct world {
 	struct core_listener listener;
 	u64 now_ms, wall_ms, rng;
 	struct wconn *conns;
-	struct post *posts, **posts_tail;
+	struct wshard self[W_SHARDS];
+	struct lane lane[W_SHARDS][W_SHARDS]; /* [from][to] */
 	struct login *logins, **logins_tail;
 	bool hold_logins, hold_posts;
 	bool allow_all; /* every login is this identity 0 */
@@ -85,6 +92,10 @@ void wconn_free(struct wconn *c);		/* gone already */
 /* The next whole packet that came; false: none. */
 bool wconn_next(struct wconn *c, struct frame *f, struct slice *body);
 
+/* One thing that may happen next, any one: an answer, a message between shards.  False: nothing can. */
+bool world_some(struct world *w);
+/* Input, a move, output or the end of one connection. */
+bool wconn_step(struct wconn *c);
 /* Everything that can happen without time going on. */
 void world_run(struct world *w);
 /* Let time go on, firing what becomes due in between. */
