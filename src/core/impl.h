@@ -95,6 +95,7 @@ struct queued {
 	STAILQ_ENTRY(queued) link;
 	struct msg *m;
 	u32 *ids; /* Subscription Identifiers: count, ids; NULL: none */
+	struct who *author; /* of a retained message, who is judged again too; else NULL */
 	u8 qos;
 	bool retain, replay; /* replay: a retained message for a new subscription; not charged */
 };
@@ -294,6 +295,7 @@ struct delivery {
 	u8 qos;
 	bool retain, replay;
 	const u32 *ids; /* count, ids; NULL: none */
+	struct who *author; /* of a replayed message */
 };
 /* One message to one session: straight out, into the window or into the queue. */
 void session_deliver(struct core *c, struct session *s, const struct delivery *d);

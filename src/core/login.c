@@ -436,9 +436,12 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 	struct props *q = &ack->props;
 	u32 wanted = expiry_wanted(p);
 
-	q->has |= 1ull << P_RECEIVE_MAXIMUM | 1ull << P_PACKET_MAXIMUM;
+	q->has |= 1ull << P_RECEIVE_MAXIMUM;
 	q->receive_maximum = (u16)l->receive_maximum;
-	q->maximum_packet_size = l->max_packet;
+	if (l->max_packet <= VBI_MAX) { /* above it there is nothing to tell, and clients refuse it */
+		q->has |= 1ull << P_PACKET_MAXIMUM;
+		q->maximum_packet_size = l->max_packet;
+	}
 	if (l->topic_aliases != 0) {
 		q->has |= 1ull << P_ALIAS_MAXIMUM;
 		q->topic_alias_maximum = (u16)l->topic_aliases;

@@ -144,6 +144,7 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 	q->qos = d->qos;
 	q->retain = d->retain;
 	q->replay = d->replay;
+	q->author = d->author != NULL ? who_ref(d->author) : NULL;
 	queue_charge(s, q, true);
 	STAILQ_INSERT_TAIL(&s->queue, q, link);
 }
@@ -153,6 +154,8 @@ static void queued_free(struct core *c, struct session *s, struct queued *q)
 	queue_charge(s, q, false);
 	msg_unref(&q->m);
 	free(q->ids);
+	if (q->author != NULL)
+		who_unref(&q->author);
 	pool_put(&c->queued_pool, q);
 }
 
@@ -189,7 +192,8 @@ static bool keep_allowed(struct core *c, struct session *s, const struct queued 
 	enum err e = topic_parse(q->m->topic, &t);
 
 	ASSERT(e == E_OK);
-	if (judge_deliver(s->who, &t, q->qos, q->retain) == ALLOW)
+	if (judge_deliver(s->who, &t, q->qos, q->retain) == ALLOW &&
+	    (q->author == NULL || judge_publish(q->author, &t, q->m->qos, true) == ALLOW))
 		return true;
 	c->stats.denied_delivery++;
 	return false;
@@ -290,15 +294,13 @@ void session_pump(struct core *c, struct session *s)
 	}
 }
 
-/* Is what was under way still something this client may and can have? */
-static bool flight_stays(struct core *c, struct session *s, const struct flight *x)
+/* May and can the client still have what was under way? */
+static bool flight_allowed(struct core *c, struct session *s, const struct flight *x)
 {
 	struct outgoing o = {.pid = x->pid, .ids = x->ids};
 	struct topic t;
 	enum err e;
 
-	if (x->state == F_RELEASED)
-		return true;
 	if (!fits_client(c, s, x->m, &o))
 		return false;
 	e = topic_parse(x->m->topic, &t);
@@ -307,6 +309,18 @@ static bool flight_stays(struct core *c, struct session *s, const struct flight 
 		return true;
 	c->stats.denied_delivery++;
 	return false;
+}
+
+/* One of QoS 2 that may have arrived has to be released all the same: the client remembers its identifier. */
+static bool flight_stays(struct core *c, struct session *s, struct flight *x)
+{
+	if (x->state == F_RELEASED || flight_allowed(c, s, x))
+		return true;
+	if (x->qos != 2)
+		return false;
+	msg_unref(&x->m);
+	x->state = F_RELEASED;
+	return true;
 }
 
 /* A session goes on with a new connection. */

@@ -61,8 +61,13 @@ void core_identity_apply(struct core *c, u64 identity_id)
 	g = principal_grant(pr);
 	for (u32 i = 0; i < c->slots_used; i++) {
 		struct session *s = c->slots[i].s;
-		if (s == NULL || s->who->pr != pr)
+		if (s == NULL)
 			continue;
+		if (s->who->pr != pr) {
+			if (s->replay_n != 0) /* perhaps with a message of this author */
+				queue_rejudge(c, s);
+			continue;
+		}
 		if (g->status == WHO_REVOKED || g->status == WHO_SUSPENDED)
 			session_revoke(c, s);
 		else
