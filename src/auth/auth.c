@@ -120,6 +120,8 @@ static enum err on_config(struct child *c, struct auth *a, const struct m_config
 		a->has_conf = e == E_OK;
 		return e;
 	}
+	if (e == E_OK && a->released)
+		roles_warn(a);
 	done.err = e;
 	return child_send(c, ROLE_SUP, IPC_CONFIG_DONE, 0, &done, SLICE_NONE, -1);
 }
@@ -156,14 +158,42 @@ static enum err on_file(struct auth *a, struct ipc_msg *m)
 	return e == E_OK ? ready_check(a) : e;
 }
 
+/* Is it the key under which the tokens of this store were hashed?  When not (a lost or foreign
+ * pepper), they are void, and whoever wonders why nobody can log in must find the reason. */
+static enum err key_check(struct auth *a)
+{
+	static const char hex[] = "0123456789abcdef";
+	u8 mark[TOKEN_HASH];
+	char now[2 * TOKEN_HASH + 1], *before = NULL;
+	enum err e;
+
+	token_hash(a->token_key, SLICE_LIT("picket: which key is this?"), mark);
+	for (u32 i = 0; i < TOKEN_HASH; i++) {
+		now[2 * i] = hex[mark[i] >> 4];
+		now[2 * i + 1] = hex[mark[i] & 15];
+	}
+	now[2 * TOKEN_HASH] = '\0';
+	e = db_meta_text(a->db, "key_mark", &before);
+	if (e == E_OK && strcmp(before, now) != 0)
+		log_msg(LOG_ERROR, "token_key",
+			"the pepper is not the one of this store: all tokens made before are void; "
+			"restore keys/pepper from the same backup, or rotate them");
+	if (e == E_NOT_FOUND || (e == E_OK && strcmp(before, now) != 0))
+		e = db_meta_put_text(a->db, "key_mark", now);
+	free(before);
+	return e;
+}
+
 static enum err on_token_key(struct auth *a, const struct m_token_key *m)
 {
-	if (!a->has_key)
-		memcpy(a->token_key, m->key, sizeof(a->token_key));
-	else if (!mem_eq_const(a->token_key, m->key, sizeof(a->token_key)))
-		return E_STATE; /* every token would be void */
+	enum err e = E_OK;
+
+	if (a->has_key)
+		return mem_eq_const(a->token_key, m->key, sizeof(a->token_key)) ? E_OK : E_STATE;
+	memcpy(a->token_key, m->key, sizeof(a->token_key));
 	a->has_key = true;
-	return ready_check(a);
+	e = key_check(a);
+	return e == E_OK ? ready_check(a) : e;
 }
 
 static enum err auth_message(struct child *c, enum role from, struct ipc_msg *m)

@@ -333,13 +333,16 @@ static void call_free(struct auth *a, struct call *c)
 
 static void audit(const struct auth *a, const struct call *c)
 {
+	static const char *const said[] = {"name", "prefix", "kind", "reason", "action", "filter"};
 	struct logline l;
-	const char *name = json_string_value(json_object_get(c->req, "name"));
 
 	log_begin(&l, LOG_INFO, "change");
 	log_word(&l, "op", c->op);
-	if (name != NULL)
-		log_peer(&l, "name", slice_str(name));
+	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+		const char *value = json_string_value(json_object_get(c->req, said[i]));
+		if (value != NULL)
+			log_peer(&l, said[i], slice_str(value));
+	}
 	log_num(&l, "uid", c->uid);
 	log_num(&l, "generation", a->generation);
 	if (c->stopped)

@@ -333,6 +333,36 @@ static void key_never_changes(void **state)
 	ipc_link_free(&p->sup);
 }
 
+/* A pepper of elsewhere: the tokens are void, no more and no less, and the process lives. */
+static void foreign_key(void **state)
+{
+	struct proc *p = *state;
+	struct m_token_key k = {{9}};
+	char token[TOKEN_CHARS + 1];
+	json_t *j;
+
+	proc_start(p);
+	assert_int_equal(next(p, p->sup)->type, IPC_READY);
+	confirm(p, IPC_POLICY);
+	give_key(p);
+	call(p, 1, "{\"op\":\"identity.add\",\"kind\":\"device\",\"name\":\"esp01\"}", -1);
+	j = answer(p, 1, E_OK);
+	snprintf(token, sizeof(token), "%s",
+		 json_string_value(json_object_get(
+			 json_array_get(json_object_get(j, "identities"), 0), "token")));
+	json_decref(j);
+	assert_int_equal(proc_end(p, true), 0);
+	proc_start(p);
+	assert_int_equal(next(p, p->sup)->type, IPC_READY);
+	confirm(p, IPC_POLICY);
+	send_(p->keys, IPC_TOKEN_KEY, 0, &k, SLICE_NONE, -1);
+	login(p, 2, "esp01", token);
+	verdict_is(p, 2, DENY);
+	call(p, 3, "{\"op\":\"status\"}", -1);
+	json_decref(answer(p, 3, E_OK));
+	assert_int_equal(proc_end(p, true), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -343,6 +373,7 @@ int main(void)
 		T(damaged_store_stops_the_start),
 		T(ends_with_its_supervisor),
 		T(key_never_changes),
+		T(foreign_key),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
