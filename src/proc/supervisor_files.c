@@ -301,9 +301,11 @@ bool files_check(struct sup *s, const struct conf *c)
 			ok = check_one(s, l->certificate, false, "certificate") &&
 			     check_one(s, l->key, true, "key");
 	}
-	/* Only a first start uses it; later it may be gone. */
-	if (!ok || !s->first_start || c->bootstrap[0] == '\0')
+	if (!ok || c->bootstrap[0] == '\0')
 		return ok;
+	/* Only a first start uses it; later it may be gone. */
+	if (!s->first_start && access(c->bootstrap, F_OK) != 0 && errno == ENOENT)
+		return true;
 	if (bootstrap_parse(s, c->bootstrap, &doc) != E_OK)
 		return false;
 	policy_doc_free(&doc);
