@@ -17,8 +17,7 @@ u64 cert_clock(u64 wall_ms)
 	return MAX(wall_ms, EPOCH_MS);
 }
 
-/* ---- making -----------------------------------------------------------------------------------
- */
+/* ---- making ---- */
 static bool set_serial(X509 *x)
 {
 	u8 b[16];
@@ -184,8 +183,7 @@ enum err cert_make_server(EVP_PKEY *ca_key, X509 *ca, const struct names *names,
 	return E_NOMEM;
 }
 
-/* ---- judging ----------------------------------------------------------------------------------
- */
+/* ---- judging ---- */
 static u64 time_ms(const ASN1_TIME *t)
 {
 	struct tm tm = {0};

@@ -26,8 +26,7 @@ static struct keys *keys_of(struct child *c)
 	return k;
 }
 
-/* ---- configuration -----------------------------------------------------------------------------
- */
+/* ---- configuration ---- */
 static enum err conf_take(const struct ipc_msg *m, struct conf *out)
 {
 	const struct m_config *c = m->body;
@@ -103,8 +102,7 @@ static enum err on_config(struct keys *k, const struct ipc_msg *m)
 	return E_OK;
 }
 
-/* ---- the order of the start --------------------------------------------------------------------
- */
+/* ---- the order of the start ---- */
 static void tick(struct timer *t);
 
 static void start_serving(struct keys *k)
@@ -156,8 +154,7 @@ void start_done(struct keys *k)
 		start_server_done(k, e);
 }
 
-/* ---- time --------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 static void poll_done(struct keys *k)
 {
 	if (!k->reload_waits) /* else what was read may be of either configuration */
@@ -179,8 +176,7 @@ static void tick(struct timer *t)
 		log_msg(LOG_WARN, "certificate_slow", "external certificates are still being read");
 }
 
-/* ---- the child's hooks -------------------------------------------------------------------------
- */
+/* ---- the child's hooks ---- */
 static enum err on_message(struct child *c, enum role from, struct ipc_msg *m)
 {
 	struct keys *k = keys_of(c);

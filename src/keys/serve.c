@@ -21,8 +21,7 @@ static void tell(struct keys *k, enum role to, enum ipc_type type, u64 id, const
 			err_text(e));
 }
 
-/* ---- certificates -----------------------------------------------------------------------------
- */
+/* ---- certificates ---- */
 void slot_clear(struct slot *s)
 {
 	EVP_PKEY_free(s->key);
@@ -77,8 +76,7 @@ void serve_auth(struct keys *k)
 	tell(k, ROLE_AUTH, IPC_TOKEN_KEY, 0, &k->secret->token, SLICE_NONE, -1);
 }
 
-/* ---- signatures -------------------------------------------------------------------------------
- */
+/* ---- signatures ---- */
 /* A broker that asks for what no handshake needs is not itself any more; one line a second says so.
  */
 static void sign_refused(struct keys *k, const struct m_sign *s, enum err e)
@@ -109,8 +107,7 @@ void serve_sign(struct keys *k, const struct ipc_msg *m)
 	tell(k, ROLE_BROKER, IPC_SIGNED, m->id, &done, slice_of(sig, n), -1);
 }
 
-/* ---- admin ------------------------------------------------------------------------------------
- */
+/* ---- admin ---- */
 void serve_reply(struct keys *k, u64 id, enum err e, struct slice text)
 {
 	struct m_call_reply r = {.err = e};

@@ -39,8 +39,7 @@ const char *start_ca_name(const struct keys *k)
 	return "picket";
 }
 
-/* ---- after reading: what is there? -------------------------------------------------------------
- */
+/* ---- after reading: what is there? ---- */
 static bool pepper_take(struct keys *k)
 {
 	struct sbuf *text = &k->start_text[FILE_PEPPER];
@@ -127,8 +126,7 @@ static void server_take(struct keys *k)
 	slot_clear(s);
 }
 
-/* ---- making it durable, one after the other ----------------------------------------------------
- */
+/* ---- making it durable, one after the other ---- */
 static void start_next(struct keys *k);
 
 static void start_written(struct keys *k, u32 file, enum err e)

@@ -51,8 +51,7 @@ void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*h
  * gone is ignored. */
 void tls_sign_done(struct loop *l, u64 id, struct slice signature);
 
-/* ---- between conn.c and tls.c ------------------------------------------------------------------
- */
+/* ---- between conn.c and tls.c ---- */
 struct tls_conn; /* one SSL object */
 enum tls_io { TLS_OK, TLS_WANT_READ, TLS_WANT_WRITE, TLS_WANT_SIGN, TLS_CLOSED, TLS_FAILED };
 struct tls_conn *tls_conn_new(struct net_tls *t, struct loop *l, struct conn *c, int fd);
@@ -75,8 +74,7 @@ void tls_loop_free(void **slot);
  * turn.  Does not call back before it returns. */
 void conn_handshake_again(struct conn *c);
 
-/* ---- the client side (blocking), for the picket command
- * ------------------------------------------ */
+/* ---- the client side (blocking), for the picket command * ---- */
 struct tls_client;
 /* Connects fd's TLS with verification of name (DNS or IP) against the CA file; E_TLS fills what. */
 enum err tls_client_new(int fd, const char *ca_file, const char *name, struct tls_client **out,

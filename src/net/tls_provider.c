@@ -16,8 +16,7 @@
 #include "base/mem.h"
 #include "net/tls_i.h"
 
-/* ---- keys: everything about the public half is left to OpenSSL's own provider ------------------
- */
+/* ---- keys: everything about the public half is left to OpenSSL's own provider ---- */
 struct rkey {
 	OSSL_LIB_CTX *lib;
 	const char *type;
@@ -148,8 +147,7 @@ static const char *rkey_operation_rsa(int operation)
 	return operation == OSSL_OP_SIGNATURE ? "PICKET-RSA" : "RSA";
 }
 
-/* ---- signatures -------------------------------------------------------------------------------
- */
+/* ---- signatures ---- */
 struct rsig {
 	const struct rkey *key; /* borrowed from the EVP_PKEY of the operation */
 	u32 hash;		/* bits; 0: one that is not ours to ask for */
@@ -263,8 +261,7 @@ static int rsig_final(void *ctx, u8 *sig, size_t *n, size_t cap)
 	return 0;
 }
 
-/* ---- the provider -----------------------------------------------------------------------------
- */
+/* ---- the provider ---- */
 typedef void fn(void);
 #define FN(f) ((fn *)(uintptr_t)(f))
 #define KEY_FUNCTIONS(type)                                                                        \

@@ -61,8 +61,7 @@ static bool no_sandbox(enum role me, struct m_ready *ready)
 	return true;
 }
 
-/* ---- the supervisor's part ---------------------------------------------------------------------
- */
+/* ---- the supervisor's part ---- */
 static const char *path_of(u32 file, bool temp)
 {
 	static char path[128];
@@ -286,8 +285,7 @@ static int teardown(void **state)
 	return rmdir(dir);
 }
 
-/* ---- the parts of broker and admin -------------------------------------------------------------
- */
+/* ---- the parts of broker and admin ---- */
 static struct slice verify_bytes(void)
 {
 	static u8 b[64 + 34 + 32];
@@ -342,8 +340,7 @@ static bool verifies(X509 *cert, struct slice bytes)
 	return ok;
 }
 
-/* ---- tests -------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 static void test_first_start(void **state)
 {
 	X509 *leaf, *ca;

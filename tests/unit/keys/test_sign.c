@@ -166,8 +166,7 @@ static void test_other_things(void **state)
 	assert_int_equal(check_12(slice_of(der, sizeof(der))), E_MALFORM);
 }
 
-/* ---- signing ----------------------------------------------------------------------------------
- */
+/* ---- signing ---- */
 static bool verifies(EVP_PKEY *key, const char *hash, int padding, struct slice s, const u8 *sig,
 		     size_t n)
 {

@@ -187,8 +187,7 @@ static void test_wrong_signature(void **state)
 	net_tls_unref(&t);
 }
 
-/* ---- what goes wrong, in words -----------------------------------------------------------------
- */
+/* ---- what goes wrong, in words ---- */
 static void check_refused(SSL_CTX *ctx, const char *name, u32 min_version, const char *text)
 {
 	struct net_tls *t = make_tls_for(server_cert, 0, min_version);

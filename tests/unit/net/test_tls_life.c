@@ -18,8 +18,7 @@
 #include "keys/pem.h"
 #include "tls_pair.h"
 
-/* ---- after the handshake -----------------------------------------------------------------------
- */
+/* ---- after the handshake ---- */
 static void open_pair(struct pair *p, struct net_tls *t, int version)
 {
 	SSL_CTX *ctx = client_ctx(ca);
@@ -171,8 +170,7 @@ static void test_peer_gone(void **state)
 	net_tls_unref(&t);
 }
 
-/* ---- resumption --------------------------------------------------------------------------------
- */
+/* ---- resumption ---- */
 static u8 key_name[3][16], key_aes[3][32], key_hmac[3][32];
 
 static void rotate(void)
@@ -277,8 +275,7 @@ static void test_no_keys_no_resumption(void **state)
 	net_tls_unref(&t);
 }
 
-/* ---- what does not load ------------------------------------------------------------------------
- */
+/* ---- what does not load ---- */
 static void test_bad_chains(void **state)
 {
 	struct net_tls_options o = {
@@ -308,8 +305,7 @@ static void test_bad_chains(void **state)
 	sbuf_free(&pem);
 }
 
-/* ---- the client side ---------------------------------------------------------------------------
- */
+/* ---- the client side ---- */
 static void *client_server_run(void *arg)
 {
 	struct pair *p = arg;
