@@ -16,19 +16,31 @@ enum { CALL_INLINE_MAX = 32768, NAME_MAX_BYTES = 131 };
 /* ---- the API itself
  * ------------------------------------------------------------------------------ */
 
+static const char *needs_word(bool admin)
+{
+	return admin ? "admin" : "ops";
+}
+
 void route_api(struct request *r)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *calls = json_array();
 
 	for (size_t i = 0; route_at(i) != NULL; i++) {
 		const struct route *t = route_at(i);
 
 		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "method", t->method,
 						      "path", t->path, "needs",
-						      t->needs == AUTHORITY_ADMIN ? "admin" : "ops",
+						      needs_word(t->needs == AUTHORITY_ADMIN),
 						      "does", t->doc));
 	}
-	request_json(r, 200, json_pack("{s:o}", "routes", list));
+	for (size_t i = 0; call_at(i) != NULL; i++) {
+		const struct call_rule *t = call_at(i);
+
+		json_array_append_new(calls, json_pack("{s:s,s:s,s:s,s:s}", "op", t->op, "needs",
+						       needs_word(t->admin), "arguments",
+						       t->arguments, "reply", t->reply));
+	}
+	request_json(r, 200, json_pack("{s:o,s:o}", "routes", list, "calls", calls));
 }
 
 /* ---- status

@@ -476,12 +476,47 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
 	*state = NULL;
 }
 
+/* Whoever may do nothing gets his refusal, and no place to sit in. */
+static void on_connection(void *arg, struct MHD_Connection *conn, void **state,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct api *a = arg;
+	const union MHD_ConnectionInfo *ci =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct peer p;
+
+	if (what != MHD_CONNECTION_NOTIFY_STARTED || ci == NULL)
+		return;
+	if (peer_of(ci->connect_fd, &p) != E_OK || authority_of(&a->rules, &p) == AUTHORITY_NONE)
+		MHD_set_connection_option(conn, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+}
+
+static unsigned http_connections(struct api *a)
+{
+	const union MHD_DaemonInfo *i =
+		MHD_get_daemon_info(a->http, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return i != NULL ? i->num_connections : 0;
+}
+
+/* At its limit MHD stops listening, and looks again only when it runs after a connection has gone.
+ */
+static void http_run(struct api *a)
+{
+	unsigned before;
+
+	do {
+		before = http_connections(a);
+		MHD_run(a->http);
+	} while (http_connections(a) < before);
+}
+
 static void http_turn(void *arg, u32 events)
 {
 	struct api *a = arg;
 	MHD_UNSIGNED_LONG_LONG ms;
 
-	MHD_run(a->http);
+	http_run(a);
 	api_timer_stop(a, &a->turn);
 	if (MHD_get_timeout(a->http, &ms) == MHD_YES)
 		api_timer_start(a, &a->turn, MAX(ms, 1));
@@ -510,7 +545,8 @@ enum err request_serve(struct api *a)
 		MHD_OPTION_LISTEN_SOCKET, a->socket, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)REQUEST_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, 30u,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed, a, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+		on_completed, a, MHD_OPTION_NOTIFY_CONNECTION, on_connection, a,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	if (a->http == NULL)
 		return E_IO;
 	info = MHD_get_daemon_info(a->http, MHD_DAEMON_INFO_EPOLL_FD);

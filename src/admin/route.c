@@ -8,17 +8,18 @@
 static const struct route routes[] = {ROUTE_TABLE(X)};
 #undef X
 
-struct call_rule {
-	const char *op;
-	bool admin;
-};
-#define X(op, admin, args, reply) {op, admin},
+#define X(op, admin, args, reply) {op, admin, args, reply},
 static const struct call_rule calls[] = {AUTH_CALL_TABLE(X)};
 #undef X
 
 const struct route *route_at(size_t i)
 {
 	return i < ARRAY_LEN(routes) ? &routes[i] : NULL;
+}
+
+const struct call_rule *call_at(size_t i)
+{
+	return i < ARRAY_LEN(calls) ? &calls[i] : NULL;
 }
 
 enum route_found route_find(const char *method, const char *path, const struct route **out)

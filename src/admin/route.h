@@ -34,10 +34,18 @@ struct authority_rules {
 	gid_t admin_group, ops_group;
 };
 
+/* One call of POST /v1/call (ipc/calls.h). */
+struct call_rule {
+	const char *op;
+	bool admin;
+	const char *arguments, *reply;
+};
+
 enum route_found { ROUTE_OK, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 /* The row for exactly this method and path. */
 enum route_found route_find(const char *method, const char *path, const struct route **out) MUST;
 const struct route *route_at(size_t i); /* NULL past the last */
+const struct call_rule *call_at(size_t i);
 
 enum authority authority_of(const struct authority_rules *rules, const struct peer *p) MUST;
 /* May a caller of this authority make the call named op?  E_NOT_FOUND: no such call; E_DENIED. */

@@ -139,6 +139,21 @@ static void tokens_forget(json_t *list)
 	json_array_foreach(list, i, id) json_object_del(id, "token");
 }
 
+/* The first rule of each kind: a reminder of what the role is about. */
+static void rules_tell(struct cli *c, const struct site *s)
+{
+	if (s->may_publish[0] == 0 && s->subscribe[0] == 0)
+		return;
+	fputs("  (", c->out);
+	if (s->may_publish[0] != 0)
+		fputs("pub ", c->out);
+	out_escaped(c->out, slice_str(s->may_publish));
+	if (s->subscribe[0] != 0)
+		fputs(s->may_publish[0] != 0 ? "  sub " : "sub ", c->out);
+	out_escaped(c->out, slice_str(s->subscribe));
+	fputc(')', c->out);
+}
+
 static void names_tell(struct cli *c, const struct add *a)
 {
 	size_t n = json_array_size(a->made);
@@ -158,7 +173,10 @@ static void names_tell(struct cli *c, const struct add *a)
 		fputc(' ', c->out);
 		out_escaped(c->out, slice_str(json_string_value(role)));
 	}
-	fputs(json_array_size(a->roles) > 0 ? "\n" : " none: may do nothing yet\n", c->out);
+	if (json_array_size(a->roles) == 0)
+		fputs(" none: may do nothing yet", c->out);
+	rules_tell(c, &a->issue.site);
+	fputc('\n', c->out);
 }
 
 static int add_tell(struct cli *c, const struct add *a, json_t *reply)

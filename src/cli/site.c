@@ -139,20 +139,18 @@ static bool filter_usable(const char *f)
 	return f[0] != 0 && f[0] != '"' && f[0] != '$';
 }
 
-/* Wildcards become words, so that a topic can be published. */
-static void topic_concrete(char *t, size_t cap)
+void site_topic(const char *filter, char *out, size_t cap)
 {
-	char out[512];
 	size_t n = 0;
 
-	for (const char *p = t; *p != 0 && n + 6 < sizeof(out); p++) {
+	ASSERT(cap > 8);
+	for (const char *p = filter; *p != 0 && n + 8 < cap; p++) {
 		if (*p == '#' || *p == '+')
-			n += (size_t)snprintf(out + n, sizeof(out) - n, "test");
+			n += (size_t)snprintf(out + n, cap - n, "test");
 		else
 			out[n++] = *p;
 	}
 	out[n] = 0;
-	snprintf(t, cap, "%s", out);
 }
 
 /* The next word of a role's text; tells whether a statement begins with it. */
@@ -169,7 +167,7 @@ static struct slice word_next(const char **p, bool *begins)
 	return w;
 }
 
-void site_topic(const char *text, const char *action, char *out, size_t cap)
+void site_filter(const char *text, const char *action, char *out, size_t cap)
 {
 	bool begins = true, wanted = false;
 
@@ -188,8 +186,6 @@ void site_topic(const char *text, const char *action, char *out, size_t cap)
 		wanted = begins && slice_eq(w, slice_str(action));
 		begins = slice_eq(w, SLICE_LIT("{")) || slice_eq(w, SLICE_LIT("allow"));
 	}
-	if (strcmp(action, "publish") == 0)
-		topic_concrete(out, cap);
 }
 
 /* Topics are for convenience: a role that cannot be read leaves them empty. */
@@ -211,9 +207,9 @@ static void topics_load(struct cli *c, const json_t *roles, struct site *s)
 		answer_free(&a);
 		text = json_string_value(json_object_get(reply, "text"));
 		if (text != NULL && s->subscribe[0] == 0)
-			site_topic(text, "subscribe", s->subscribe, sizeof(s->subscribe));
-		if (text != NULL && s->publish[0] == 0)
-			site_topic(text, "publish", s->publish, sizeof(s->publish));
+			site_filter(text, "subscribe", s->subscribe, sizeof(s->subscribe));
+		if (text != NULL && s->may_publish[0] == 0)
+			site_filter(text, "publish", s->may_publish, sizeof(s->may_publish));
 		json_decref(reply);
 	}
 }
@@ -229,6 +225,7 @@ int site_load(struct cli *c, const json_t *roles, struct site *s)
 	if (rc != 0)
 		return rc;
 	topics_load(c, roles, s);
+	site_topic(s->may_publish, s->publish, sizeof(s->publish));
 	s->view.host = s->host;
 	s->view.ca_pem = s->ca_pem;
 	s->view.ca_der = s->ca_der;

@@ -12,16 +12,19 @@ struct site {
 	char host[256];
 	char *ca_pem;
 	u8 *ca_der;
-	char subscribe[512], publish[512];
-	bool host_unsure; /* the name is not in the server's certificate */
+	char subscribe[512], publish[512]; /* "" : none */
+	char may_publish[512];		   /* the filter that publish is an example of */
+	bool host_unsure;		   /* the name is not in the server's certificate */
 };
 
 /* Ask picketd.  roles: of the new identities.  Prints its refusal; 0 when well. */
 int site_load(struct cli *c, const json_t *roles, struct site *out) MUST;
 void site_free(struct site *s);
 
-/* The first allowed filter of the action in a role's text, as a topic to try when it is for
- * publishing: wildcards become words.  "" when there is none that ${device} alone fills. */
-void site_topic(const char *role_text, const char *action, char *out, size_t cap);
+/* The first filter that the role's text allows for the action; "" when there is none that ${device}
+ * alone fills. */
+void site_filter(const char *role_text, const char *action, char *out, size_t cap);
+/* A topic inside a filter: wildcards become words. */
+void site_topic(const char *filter, char *out, size_t cap);
 
 #endif

@@ -14,7 +14,7 @@ enum { WAIT_QUIET_MS = 5000 }; /* without --for: so long after the last event, a
 struct wait {
 	struct cli *c;
 	u64 stop_ms;
-	u32 events, denials;
+	u32 events, connects, refusals, denials;
 	char fix[512]; /* of the last denial */
 };
 
@@ -63,11 +63,26 @@ static void event_tell(struct wait *w, const json_t *event)
 	/* The word is ours by contract; it came over a wire all the same. */
 	out_escaped(w->c->out, slice_str(word));
 	fprintf(w->c->out, "%*s", strlen(word) < 10 ? 11 - (int)strlen(word) : 1, "");
-	if (denial)
-		w->denials++;
 	if (!denial || !denial_explain(w, event))
 		out_member(w->c->out, event, "text");
 	fputc('\n', w->c->out);
+	if (strstr(json_string_value(json_object_get(event, "text")) ?: "", "unknown_ca") != NULL)
+		fputs("         its CA is ca.der of its bundle (Arduino: setCACert, ESP-IDF: "
+		      "EMBED_TXTFILES), or: picket ca export\n",
+		      w->c->out);
+}
+
+static void event_count(struct wait *w, const json_t *event)
+{
+	const char *word = json_string_value(json_object_get(event, "event")) ?: "";
+
+	w->events++;
+	w->connects += strcmp(word, "connect") == 0;
+	w->denials += strcmp(word, "deny") == 0;
+	w->refusals += strcmp(word, "refused") == 0 || strcmp(word, "tls_refused") == 0;
+	/* A device that was refused tries again: wait on. */
+	if (!cli_has(w->c, OPT_FOR) && w->connects > 0)
+		w->stop_ms = clock_mono_ms() + WAIT_QUIET_MS;
 }
 
 static bool on_line(void *arg, struct slice line)
@@ -82,9 +97,7 @@ static bool on_line(void *arg, struct slice line)
 		json_decref(event);
 		return true;
 	}
-	w->events++;
-	if (!cli_has(w->c, OPT_FOR))
-		w->stop_ms = clock_mono_ms() + WAIT_QUIET_MS;
+	event_count(w, event);
 	if (cli_has(w->c, OPT_JSON)) {
 		json_dumpf(event, w->c->out, JSON_COMPACT | JSON_ENSURE_ASCII);
 		fputc('\n', w->c->out);
@@ -110,9 +123,17 @@ static int wait_end(struct wait *w)
 	struct cli *c = w->c;
 
 	if (cli_has(c, OPT_JSON))
-		return w->events == 0 ? CLI_REFUSED : w->denials > 0 ? CLI_WARNED : CLI_DONE;
+		return w->connects == 0 ? CLI_REFUSED : w->denials > 0 ? CLI_WARNED : CLI_DONE;
 	if (w->events == 0)
 		return out_refuse(c, CODE_TIMED_OUT, NULL);
+	if (w->connects == 0) {
+		fprintf(c->out,
+			"not connected: %u refusal%s.  A new login for it?  picket device rotate ",
+			w->refusals, w->refusals == 1 ? "" : "s");
+		out_escaped(c->out, slice_str(c->arg[0]));
+		fputs(" --out DIR\n", c->out);
+		return CLI_REFUSED;
+	}
 	if (w->denials == 0) {
 		fputs("looks good\n", c->out);
 		return CLI_DONE;

@@ -200,6 +200,17 @@ def test_wait_ends_when_nothing_comes(picket):
     assert r.returncode == 1 and "E3012" in r.stderr
 
 
+def test_wait_shows_who_was_refused_and_why(picket):
+    picket.add("late", "sensor")
+    w = subprocess.Popen([BUILD / "picket", "--run", picket.run_dir, "wait", "late", "--for", "2s"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    for extra in (["--cafile", str(picket.ca), "-u", "late", "-P", "wrong"], ["--capath", "/etc/ssl/certs"]):
+        subprocess.run(["mosquitto_pub", "-h", "localhost", "-p", str(picket.port), "-i", "late", "-t", "a", "-m", "b", *extra], capture_output=True, timeout=10)
+    out = w.communicate(timeout=20)[0]
+    assert w.returncode == 1 and "not connected: 2 refusals" in out and "picket device rotate late" in out, out
+    assert "auth_failed" in out and "unknown_ca" in out and "ca.der" in out
+
+
 def test_logs(picket):
     lines = picket.cli("logs", "--lines", 5).splitlines()
     assert len(lines) == 5

@@ -1,6 +1,7 @@
 /* test_request: a real admin process asked over its unix socket, by root and by a stranger. */
 #include <jansson.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -160,6 +161,7 @@ static void test_rest(void **state)
 	expect(get("/v1/ca"), "200", "BEGIN CERTIFICATE");
 	expect(get("/v1/config"), "200", "mqtts");
 	expect(get("/v1/api"), "200", "/v1/ca/backup");
+	expect(get("/v1/api"), "200", "identity.rotate");
 	expect(post("/v1/reload", "{}"), "409", "unknown option foo");
 	expect(post("/v1/ca/backup", "{\"passphrase\":\"long enough\"}"), "200", "BEGIN");
 }
@@ -187,6 +189,28 @@ static void test_together(void **state)
 		assert_non_null(strstr(buf, i % 2 ? "\"processes\"" : "x-pem-file"));
 		close(fd[i]);
 	}
+}
+
+/* A stranger who only sits there does not keep others out. */
+static void test_strangers_sit(void **state)
+{
+	pid_t pid;
+	int status;
+
+	if (getuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
+			_exit(3);
+		for (u32 i = 0; i < 100; i++)
+			(void)dial();
+		pause();
+	}
+	usleep(100000);
+	expect(get("/v1/ca"), "200", "BEGIN CERTIFICATE");
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
 /* A user who is neither root nor in a group is told so, whatever is asked. */
@@ -234,10 +258,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),	 cmocka_unit_test(test_bad_requests),
-		cmocka_unit_test(test_calls),	 cmocka_unit_test(test_clients),
-		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_rest),
-		cmocka_unit_test(test_together), cmocka_unit_test(test_stranger),
+		cmocka_unit_test(test_status),	      cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_calls),	      cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_streams),	      cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_together),      cmocka_unit_test(test_stranger),
+		cmocka_unit_test(test_strangers_sit),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

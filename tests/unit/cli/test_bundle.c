@@ -101,7 +101,8 @@ static void test_whole(void **state)
 			       "-h mqtt.lan -p 8883 -u esp01 -i esp01:sub"));
 	assert_non_null(strstr(slurp("esp01/mosquitto_pub.sh"), "-t 'home/esp01/tele/it'\\''s'"));
 	assert_null(strstr(slurp("esp01/mosquitto_pub.sh"), "secrettoken1"));
-	assert_non_null(strstr(slurp("esp01/paho_example.py"), "client.connect(\"mqtt.lan\", 8883)"));
+	assert_non_null(
+		strstr(slurp("esp01/paho_example.py"), "client.connect(\"mqtt.lan\", 8883)"));
 	assert_non_null(strstr(slurp("esp01/mqttjs_example.mjs"), "mqtts://mqtt.lan:8883"));
 }
 
@@ -209,24 +210,29 @@ static void topic(const char *role, const char *action, const char *want)
 {
 	char got[512];
 
-	site_topic(role, action, got, sizeof(got));
+	site_filter(role, action, got, sizeof(got));
 	assert_string_equal(got, want);
 }
 
 static void test_topics(void **state)
 {
+	char got[64];
 	static const char sensor[] =
 		"role sensor {\n  publish home/${device}/tele/#\n"
 		"  subscribe home/${device}/cmd/#\n  limit publish 5/s burst 50\n}\n";
 
-	topic(sensor, "publish", "home/${device}/tele/test");
+	topic(sensor, "publish", "home/${device}/tele/#");
 	topic(sensor, "subscribe", "home/${device}/cmd/#");
-	topic("role x { limit publish 5/s; publish a/+/b }", "publish", "a/test/b");
+	topic("role x { limit publish 5/s; publish a/+/b }", "publish", "a/+/b");
 	topic("role x {\n  deny publish #\n  publish b\n}", "publish", "b");
 	topic("role x {\n  publish ${group}/x\n  publish c if qos 0\n}", "publish", "c");
 	topic("role x {\n  subscribe exact #\n}", "subscribe", "");
 	topic("role x {\n}", "subscribe", "");
 	topic("", "publish", "");
+	site_topic("a/+/b/#", got, sizeof(got));
+	assert_string_equal(got, "a/test/b/test");
+	site_topic("", got, sizeof(got));
+	assert_string_equal(got, "");
 }
 
 int main(void)
