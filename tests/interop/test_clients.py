@@ -29,7 +29,7 @@ def mosquitto(tool, picket, secret, client, *args):
     home.mkdir(exist_ok=True)
     for name in ("mosquitto_pub", "mosquitto_sub"):
         (home / name).write_text(f"--pw {secret}\n")
-    return subprocess.Popen([tool, "--cafile", picket.ca, "-h", "localhost", "-p", str(picket.port), "-u", "tool", "-i", client, *args],
+    return subprocess.Popen(["stdbuf", "-oL", tool, "--cafile", picket.ca, "-h", "localhost", "-p", str(picket.port), "-u", "tool", "-i", client, *args],
                             env={"XDG_CONFIG_HOME": str(home), "PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -60,7 +60,7 @@ class Picket:
                      f' accept_risk = "tests on loopback" }}\n')
             text += (f'listener open {{ bind = "127.0.0.1:{self.open_port}" tls = off anonymous_role = tester'
                      f' accept_risk = "tests on loopback" }}\n')
-        text += f"limits {{\n connection_rate_source = 100000\n connection_burst_source = 100000\n connections_waiting_source = 100000\n failed_logins = 1000000\n{limits}\n}}\n{config}\n"
+        text += f"limits {{\n connection_rate = 100000\n connection_rate_source = 100000\n connection_burst_source = 100000\n connections_waiting_source = 100000\n failed_logins = 1000000\n{limits}\n}}\n{config}\n"
         self.conf.write_text(text)
         self.process = None
 
