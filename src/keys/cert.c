@@ -262,7 +262,8 @@ const char *cert_why_renew(EVP_PKEY *key, X509 *cert, X509 *ca, const struct nam
 		return "another CA issued it";
 	if (now < cert_not_before(cert))
 		return "its validity begins in the future";
-	if (now >= cert_renew_at(cert))
+	/* One that lasts as long as the CA cannot be prolonged. */
+	if (now >= cert_renew_at(cert) && cert_not_after(cert) < cert_not_after(ca))
 		return "two thirds of its life are over";
 	return names_equal(cert, names) ? NULL : "names or addresses changed";
 }

@@ -6,7 +6,13 @@
 
 #include "keys/names.h"
 
-enum { CERT_CA_DAYS = 3650, CERT_SERVER_DAYS = 90, CERT_BACKDATE_DAYS = 1, CERT_TEXT = 160 };
+enum {
+	CERT_CA_DAYS = 3650,
+	CERT_SERVER_DAYS = 90,
+	CERT_CA_WARN_DAYS = 365,
+	CERT_BACKDATE_DAYS = 1,
+	CERT_TEXT = 160
+};
 
 /* All times are wall clock milliseconds.  A clock that stands before this program was written is
  * wrong (no battery, no network yet); certificates are then counted from here instead. */

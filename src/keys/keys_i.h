@@ -21,6 +21,7 @@ enum {
 	KEYS_JOBS = 2 * CONF_LISTENERS + 16,
 	KEYS_TICK_MS = 60 * 1000,
 	KEYS_TICKET_MS = 12 * 3600 * 1000,
+	KEYS_CA_WARN_MS = 7 * 24 * 3600 * 1000,
 };
 
 struct keys;
@@ -91,7 +92,7 @@ struct keys {
 	struct job job[KEYS_JOBS];
 	u64 last_id;
 	struct timer tick;
-	u64 rotate_at_ms; /* monotonic */
+	u64 rotate_at_ms, ca_warn_at_ms; /* monotonic */
 	u64 refused_log_ms;
 	u32 refused;
 };

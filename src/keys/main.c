@@ -161,6 +161,22 @@ static void poll_done(struct keys *k)
 		external_install(k);
 }
 
+/* Its end locks every device out at once, and none can be told of a new one over the old: a year's
+ * notice. */
+static void ca_watch(struct keys *k)
+{
+	u64 until = cert_not_after(k->ca);
+	char text[32];
+
+	if (cert_clock(clock_wall_ms()) + CERT_CA_WARN_DAYS * 86400000ull < until ||
+	    child_now(k->child) < k->ca_warn_at_ms)
+		return;
+	k->ca_warn_at_ms = child_now(k->child) + KEYS_CA_WARN_MS;
+	clock_format(until, text, sizeof(text));
+	log_msg(LOG_WARN, "ca_expires",
+		"the CA that all clients trust ends on %s; they need a new one before", text);
+}
+
 static void tick(struct timer *t)
 {
 	struct keys *k = CONTAINER_OF(t, struct keys, tick);
@@ -168,6 +184,7 @@ static void tick(struct timer *t)
 	OBJ_CHECK(k, KEYS_MAGIC);
 	timer_start(child_wheel(k->child), t, child_now(k->child) + KEYS_TICK_MS);
 	renew_if_due(k);
+	ca_watch(k);
 	if (child_now(k->child) >= k->rotate_at_ms && tickets_rotate(&k->secret->tickets) == E_OK) {
 		k->rotate_at_ms = child_now(k->child) + KEYS_TICKET_MS;
 		serve_tickets(k);

@@ -3,7 +3,6 @@
  * The order of writing is pepper, CA key, CA certificate; whatever a crash leaves behind is told
  * from a loss: a CA key without its certificate is completed, a certificate without its key or a CA
  * without its pepper is a loss that a person has to look at, so the start ends there. */
-#include <stdarg.h>
 #include <stdio.h>
 
 #include <openssl/err.h>
@@ -14,8 +13,23 @@
 #include "base/mem.h"
 #include "keys/keys_i.h"
 
-static const u32 start_files[] = {FILE_PEPPER, FILE_CA_KEY, FILE_CA_CERT, FILE_SERVER_KEY,
-				  FILE_SERVER_CERT};
+static const struct {
+	u32 file;
+	const char *name; /* below the state folder */
+} start_files[] = {
+	{FILE_PEPPER, "keys/pepper"},	       {FILE_CA_KEY, "keys/ca.key"},
+	{FILE_CA_CERT, "keys/ca.crt"},	       {FILE_SERVER_KEY, "keys/server.key"},
+	{FILE_SERVER_CERT, "keys/server.crt"},
+};
+
+static const char *start_name(u32 file)
+{
+	for (size_t i = 0; i < ARRAY_LEN(start_files); i++) {
+		if (start_files[i].file == file)
+			return start_files[i].name;
+	}
+	UNREACHABLE("only these files are asked for");
+}
 
 static void start_fail(struct keys *k, const char *why)
 {
@@ -132,8 +146,8 @@ static void start_next(struct keys *k);
 static void start_written(struct keys *k, u32 file, enum err e)
 {
 	if (e != E_OK) {
-		log_msg(LOG_ERROR, "keys_start_failed", "a key file could not be written: %s",
-			err_text(e));
+		log_msg(LOG_ERROR, "keys_start_failed", "%s cannot be written: %s",
+			start_name(file), err_text(e));
 		child_quit(k->child, 1);
 		return;
 	}
@@ -173,7 +187,7 @@ static void start_decide(struct keys *k)
 	if (ok)
 		server_take(k);
 	for (size_t i = 0; i < ARRAY_LEN(start_files); i++)
-		sbuf_free(&k->start_text[start_files[i]]);
+		sbuf_free(&k->start_text[start_files[i].file]);
 	ERR_clear_error();
 	if (ok)
 		start_next(k);
@@ -188,8 +202,10 @@ static void start_read(struct keys *k, u32 file, u32 index, enum err e, struct s
 	if (e == E_OK)
 		sbuf_copy(&k->start_text[file], content);
 	else if (e != E_NOT_FOUND) {
-		log_msg(LOG_ERROR, "keys_start_failed", "key file number %u cannot be read: %s",
-			file, err_text(e));
+		log_msg(LOG_ERROR, "keys_start_failed", "%s cannot be read: %s", start_name(file),
+			e == E_DENIED ? "permission denied; it must belong to picketd and be "
+					"readable by it alone"
+				      : err_text(e));
 		child_quit(k->child, 1);
 		return;
 	}
@@ -201,5 +217,5 @@ void start_begin(struct keys *k)
 {
 	k->start_waiting = ARRAY_LEN(start_files);
 	for (size_t i = 0; i < ARRAY_LEN(start_files); i++)
-		files_read(k, start_files[i], 0, start_read);
+		files_read(k, start_files[i].file, 0, start_read);
 }

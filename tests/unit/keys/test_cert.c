@@ -144,6 +144,9 @@ static void test_never_longer_than_the_ca(void **state)
 	(void)state;
 	assert_int_equal(cert_make_server(ca_key, ca, &names, late, &k, &x), E_OK);
 	assert_int_equal(cert_not_after(x), cert_not_after(ca));
+	assert_null(
+		cert_why_renew(k, x, ca, &names, late + 49 * DAY)); /* nothing would be gained */
+	assert_null(cert_why_renew(k, x, ca, &names, late + 51 * DAY));
 	EVP_PKEY_free(k);
 	X509_free(x);
 }
