@@ -253,7 +253,7 @@ void device_act(struct device *d)
 	}
 	if (k < 2) {
 		device_break(d);
-	} else if (d->state == D_ON) {
+	} else if (d->state == D_ON && d->session) { /* not one that was just revoked */
 		if (k < 4)
 			goodbye(d);
 		else if (k < 8)
