@@ -93,12 +93,14 @@ int admin_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *r
 	struct api *a = xcalloc(1, sizeof(*a));
 	int code;
 
+	json_set_alloc_funcs(malloc, mem_wipe_free); /* calls may carry a password or a token */
 	json_object_seed(0); /* reads /dev/urandom: not once the sandbox is closed */
 	a->socket = -1;
 	LIST_INIT(&a->requests);
 	LIST_INIT(&a->streams);
 	authority_rules_load(sup_fd, &a->rules);
-	json_object_seed(0); /* opens /dev/urandom: now, or never */
+	json_set_alloc_funcs(malloc, mem_wipe_free); /* calls may carry a password or a token */
+	json_object_seed(0);			     /* opens /dev/urandom: now, or never */
 	code = child_run(ROLE_ADMIN, sup_fd, &ops, a, enter_sandbox);
 	a->child = NULL;
 	request_stop(a);

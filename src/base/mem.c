@@ -1,5 +1,6 @@
 /* mem: allocation that dies instead of failing, and secrets that are compared in constant time and
  * wiped. */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -46,6 +47,13 @@ void mem_wipe(void *p, size_t n)
 {
 	if (n != 0)
 		explicit_bzero(p, n);
+}
+
+void mem_wipe_free(void *p)
+{
+	if (p != NULL)
+		mem_wipe(p, malloc_usable_size(p));
+	free(p);
 }
 
 bool mem_eq_const(const void *a, const void *b, size_t n)

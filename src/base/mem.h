@@ -16,6 +16,8 @@ char *xslicedup(struct slice s) MUST;
 
 /* Overwrite in a way that the compiler may not remove. */
 void mem_wipe(void *p, size_t n);
+/* free, for libraries whose memory may hold secrets: wipes the whole block first. */
+void mem_wipe_free(void *p);
 /* Equal, in time that depends on n alone. */
 bool mem_eq_const(const void *a, const void *b, size_t n) MUST;
 

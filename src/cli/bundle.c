@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/num.h"
 #include "cli/bundle.h"
 
 enum { BUNDLE_NAME_MAX = 128 };
@@ -16,6 +17,8 @@ struct bundles {
 	int out, stage; /* folders */
 	char stage_name[32];
 	bool made_out;
+	uid_t uid; /* who shall own it all; (uid_t)-1: who runs this */
+	gid_t gid;
 	char *out_path;
 	u32 n, cap, moved; /* the first `moved` are in place */
 	char (*name)[BUNDLE_NAME_MAX + 1];
@@ -51,6 +54,22 @@ static enum err bad(enum err e, const char *what_happened, const char *name, cha
 	return e;
 }
 
+static u32 id_of_env(const char *name)
+{
+	const char *s = getenv(name);
+	u64 v;
+
+	if (geteuid() != 0 || s == NULL || num_parse(slice_str(s), UINT32_MAX - 1, &v) != E_OK)
+		return UINT32_MAX;
+	return (u32)v;
+}
+
+/* Files made under sudo belong to the person who typed it, or nobody could use them. */
+static bool own(const struct bundles *b, int fd)
+{
+	return b->uid == (uid_t)-1 || fchown(fd, b->uid, b->gid) == 0;
+}
+
 enum err bundles_begin(const char *out, struct bundles **bp, char *what, size_t cap)
 {
 	struct bundles *b = xcalloc(1, sizeof(*b));
@@ -58,11 +77,13 @@ enum err bundles_begin(const char *out, struct bundles **bp, char *what, size_t 
 	*bp = b;
 	b->out = b->stage = -1;
 	b->out_path = xstrdup(out);
+	b->uid = (uid_t)id_of_env("SUDO_UID");
+	b->gid = (gid_t)id_of_env("SUDO_GID");
 	b->made_out = mkdir(out, 0700) == 0;
 	if (!b->made_out && errno != EEXIST)
 		return bad(E_IO, "cannot make", out, what, cap);
 	b->out = open(out, O_DIRECTORY | O_CLOEXEC);
-	if (b->out < 0)
+	if (b->out < 0 || (b->made_out && !own(b, b->out)))
 		return bad(E_IO, "cannot open", out, what, cap);
 	snprintf(b->stage_name, sizeof(b->stage_name), ".picket-%d", (int)getpid());
 	if (mkdirat(b->out, b->stage_name, 0700) != 0)
@@ -74,8 +95,8 @@ enum err bundles_begin(const char *out, struct bundles **bp, char *what, size_t 
 /* ---- writing
  * ------------------------------------------------------------------------------------- */
 
-static enum err file_write(int dir, const struct bundle_file *file, const struct bundle_site *site,
-			   const char *name, const char *token)
+static enum err file_write(const struct bundles *b, int dir, const struct bundle_file *file,
+			   const struct bundle_site *site, const char *name, const char *token)
 {
 	int fd =
 		openat(dir, file->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -88,15 +109,15 @@ static enum err file_write(int dir, const struct bundle_file *file, const struct
 		return E_IO;
 	}
 	file->write(f, site, name, token);
-	ok = fflush(f) == 0 && !ferror(f);
+	ok = fflush(f) == 0 && !ferror(f) && own(b, fd);
 	return fclose(f) == 0 && ok ? E_OK : E_IO;
 }
 
-static enum err files_write(int dir, const struct bundle_site *site, const char *name,
-			    const char *token)
+static enum err files_write(const struct bundles *b, int dir, const struct bundle_site *site,
+			    const char *name, const char *token)
 {
 	for (size_t i = 0; bundle_file_at(i) != NULL; i++) {
-		enum err e = file_write(dir, bundle_file_at(i), site, name, token);
+		enum err e = file_write(b, dir, bundle_file_at(i), site, name, token);
 
 		if (e != E_OK)
 			return e;
@@ -140,7 +161,11 @@ enum err bundles_add(struct bundles *b, const struct bundle_site *site, const ch
 	dir = openat(b->stage, name, O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return bad(E_IO, "cannot open", name, what, cap);
-	e = files_write(dir, site, name, token);
+	if (!own(b, dir)) {
+		close(dir);
+		return bad(E_IO, "cannot give away", name, what, cap);
+	}
+	e = files_write(b, dir, site, name, token);
 	if (e != E_OK)
 		bad(e, "cannot write", name, what, cap);
 	close(dir);

@@ -61,7 +61,7 @@ int cmd_ca_export(struct cli *c)
 	if (rc != 0)
 		return rc;
 	if (out == NULL)
-		out_text(c->out, (const char *)a.data);
+		out_text_or_json(c, (const char *)a.data);
 	else
 		rc = file_out(c, out, 0644, a.data, a.n);
 	answer_free(&a);
@@ -96,7 +96,13 @@ int cmd_ca_backup(struct cli *c)
 		return rc;
 	rc = file_out(c, out, 0600, a.data, a.n);
 	answer_free(&a);
-	if (rc == 0 && !cli_has(c, OPT_JSON)) {
+	if (rc == 0 && cli_has(c, OPT_JSON)) {
+		json_t *j = json_object();
+
+		json_object_set_new(j, "file", json_string(out));
+		out_json(c->out, j);
+		json_decref(j);
+	} else if (rc == 0) {
 		out_line(c->out, "changed", "nothing in picketd; a copy of the CA was made");
 		out_line(c->out, "file", out);
 		fputs("effect   whoever has this file and the passphrase can make servers your "

@@ -1,4 +1,7 @@
 /* cli: from argv to the exit code. */
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "cli/client.h"
 #include "cli/out.h"
 
@@ -23,6 +26,8 @@ int cli_main(int argc, char **argv, FILE *in, FILE *out, FILE *err)
 	struct cli c = {.in = in, .out = out, .err = err};
 	char what[1280];
 	int rc;
+
+	json_set_alloc_funcs(malloc, mem_wipe_free); /* answers may carry a token */
 
 	if (args_parse(&c, argc, argv, what, sizeof(what)) != E_OK) {
 		fprintf(err, "usage    %s\nnext     all commands: picket help\n", what);

@@ -40,7 +40,7 @@ int cmd_config_explain(struct cli *c)
 	if (conf_explain(c->nargs > 0 ? c->arg[0] : NULL, &text) != E_OK)
 		return out_refuse(c, CODE_CONFIG_INVALID,
 				  "no such option (all of them: picket config explain)");
-	out_text(c->out, text);
+	out_text_or_json(c, text);
 	free(text);
 	return CLI_DONE;
 }
@@ -52,7 +52,7 @@ int cmd_config_show(struct cli *c)
 
 	if (rc != 0)
 		return rc;
-	out_text(c->out, a.data != NULL ? (const char *)a.data : "");
+	out_text_or_json(c, a.data != NULL ? (const char *)a.data : "");
 	answer_free(&a);
 	return CLI_DONE;
 }

@@ -68,6 +68,9 @@ static int help_markdown(struct cli *c)
 	      "commands; do not edit. -->\n\n"
 	      "`picket [--run DIR] NOUN VERB [NAME] [--options]`.  Every command takes `--json`, "
 	      "`--yes` and `--dry-run`.\n"
+	      "DIR is where admin.sock is; without it: the environment's PICKET_RUN, this user's "
+	      "own "
+	      "broker, /run/picket.\n"
 	      "Exit status: 0 done, 1 refused (with a message id), 2 usage, 3 done with warnings.\n"
 	      "Secrets come from a file, stdin or the terminal, or are generated; never from an "
 	      "argument.\n",

@@ -59,6 +59,8 @@ static int add_check(struct cli *c, struct add *a)
 	if (count != NULL &&
 	    (num_parse(slice_str(count), 100000, &a->count) != E_OK || a->count == 0))
 		return usage(c, "--count is a number from 1 to 100000");
+	if (!a->token && (cli_has(c, OPT_OUT) || cli_has(c, OPT_PRINT)))
+		return usage(c, "files and --print are for a generated token; take --token");
 	if (!a->token && (a->count > 0 || c->nargs > 1))
 		return usage(c, "a password belongs to one name; take --token for several");
 	return 0;

@@ -96,6 +96,20 @@ void out_json(FILE *f, const json_t *value)
 	fputc('\n', f);
 }
 
+void out_text_or_json(struct cli *c, const char *text)
+{
+	json_t *j;
+
+	if (!cli_has(c, OPT_JSON)) {
+		out_text(c->out, text);
+		return;
+	}
+	j = json_object();
+	json_object_set_new(j, "text", json_string(text));
+	out_json(c->out, j);
+	json_decref(j);
+}
+
 /* ---- tables
  * -------------------------------------------------------------------------------------- */
 

@@ -21,6 +21,8 @@ void out_text(FILE *f, const char *text);
 /* changed, effect, undo, next of a mutating reply; what is missing is left out. */
 void out_four(FILE *f, const json_t *reply);
 void out_json(FILE *f, const json_t *value);
+/* With --json {"text": text}, else the text. */
+void out_text_or_json(struct cli *c, const char *text);
 
 /* A table: first gather, then print with columns as wide as they need. */
 enum { OUT_COLUMNS = 12 };

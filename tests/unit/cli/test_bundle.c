@@ -171,6 +171,31 @@ static void test_full_disk(void **state)
 	free(der);
 }
 
+/* Under sudo the files are the person's. */
+static void test_sudo(void **state)
+{
+	char what[256], path[256];
+	struct bundles *b;
+	struct stat st;
+
+	if (getuid() != 0)
+		skip();
+	setenv("SUDO_UID", "1234", 1);
+	setenv("SUDO_GID", "1235", 1);
+	assert_int_equal(bundles_begin(out, &b, what, sizeof(what)), E_OK);
+	unsetenv("SUDO_UID");
+	unsetenv("SUDO_GID");
+	assert_int_equal(bundles_add(b, &site, "esp01", "t", what, sizeof(what)), E_OK);
+	assert_int_equal(bundles_commit(b, what, sizeof(what)), E_OK);
+	bundles_end(&b);
+	snprintf(path, sizeof(path), "%s/esp01/token", out);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 1234);
+	assert_int_equal(st.st_gid, 1235);
+	assert_int_equal(stat(out, &st), 0);
+	assert_int_equal(st.st_uid, 1234);
+}
+
 static void test_no_place(void **state)
 {
 	char what[256], path[256];
@@ -242,6 +267,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_never_over_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sudo, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test(test_topics),
