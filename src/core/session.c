@@ -109,7 +109,6 @@ void session_attach(struct core *c, struct session *s, struct client *cl)
 	s->ends_ms = s->will_ms = UINT64_MAX;
 	s->client = cl;
 	cl->session = s;
-	s->out.sent = 0;
 	atomic_fetch_add(&s->who->pr->connections, 1);
 }
 

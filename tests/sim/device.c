@@ -69,6 +69,8 @@ static void say_connect(struct device *d)
 	}
 	if (rnd(d, 3) == 0 && !records_full(d->sim)) {
 		u32 rec = record_new(d, true, (u8)rnd(d, 3), false);
+		d->has_will = true;
+		d->will = rec;
 		p.has_will = true;
 		p.will.topic.s = slice_str(d->sim->rec[rec - d->sim->base].topic);
 		p.will.qos = d->sim->rec[rec - d->sim->base].qos;
@@ -82,6 +84,14 @@ static void say_connect(struct device *d)
 	say(d, &w);
 }
 
+/* Its will may be said from now on, and is judged by the rights that hold then. */
+void device_will_from_now(struct device *d)
+{
+	if (d->has_will && d->will >= d->sim->base)
+		d->sim->rec[d->will - d->sim->base].version = d->sim->o.version;
+	d->has_will = false;
+}
+
 /* The link breaks.  Half the time the broker does not notice yet, and learns by a takeover; but a login that nobody
  * waits for would take over the next one, and the model could not tell. */
 void device_break(struct device *d)
@@ -90,6 +100,7 @@ void device_break(struct device *d)
 
 	if (c == NULL)
 		return;
+	device_will_from_now(d);
 	d->c = NULL;
 	d->tx_n = 0;
 	c->user = NULL;

@@ -46,6 +46,8 @@ struct device {
 	bool ephemeral; /* the session of now ends with its connection */
 	enum dstate state;
 	bool clean, wrong; /* of the CONNECT under way */
+	bool has_will;
+	u32 will; /* its record */
 	struct wconn *c;
 	u8 tx[8192]; /* what the link has not carried yet */
 	size_t tx_n;
@@ -87,6 +89,7 @@ void device_read(struct device *d);
 void device_settle(struct device *d);
 void device_session_gone(struct device *d);
 void device_break(struct device *d);
+void device_will_from_now(struct device *d);
 void sim_fail(const struct sim *s, const char *what, const struct device *d) NORETURN;
 #define CHECK(d, e)                                                                                \
 	do {                                                                                       \

@@ -131,6 +131,10 @@ static void rights_change(struct sim *s)
 			oracle_set_active(&s->o, identity, true);
 		break;
 	default:
+		for (u32 i = 0; i < s->ndev; i++) {
+			if (s->dev[i].identity == identity && s->dev[i].state == D_ON)
+				device_will_from_now(&s->dev[i]);
+		}
 		for (u32 i = 0; i < s->w->n; i++)
 			core_kick(s->w->core[i], slice_str(s->w->identity[identity].name), SLICE_NONE, E_ADMIN);
 	}

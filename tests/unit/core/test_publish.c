@@ -250,6 +250,31 @@ static void test_shared_hands_on(void **state)
 	world_free(&w);
 }
 
+/* What another shard matched is looked at again where it arrives: the number of a subscription may mean another by
+ * then. */
+static void test_match_grows_old(void **state)
+{
+	static const u8 unsub[] = {0xa2, 6, 0, 9, 0, 0, 1, 't'};
+	struct world *w = peer_world(2);
+	struct wconn *s =
+		peer_connect_on(w, 0, &(struct peer_opts){.user = "a", .version = MQTT_5});
+	struct wconn *p = peer_connect_on(w, 1, &(struct peer_opts){.user = "b"});
+	struct frame f;
+	struct slice body;
+
+	peer_subscribe(s, .filter = "t");
+	w->hold_posts = true;
+	peer_publish(p, .topic = "t");
+	wconn_send(s, slice_of(unsub, sizeof(unsub)));
+	world_run(w);
+	assert_true(wconn_next(s, &f, &body));
+	peer_subscribe(s, .filter = "u");
+	w->hold_posts = false;
+	world_run(w);
+	peer_expect_nothing(s);
+	world_free(&w);
+}
+
 static void test_rate_holds_back(void **state)
 {
 	struct core_limits l = world_limits();
@@ -312,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_dollar),
 		cmocka_unit_test(test_shared_takes_turns),
 		cmocka_unit_test(test_shared_hands_on),
+		cmocka_unit_test(test_match_grows_old),
 		cmocka_unit_test(test_rate_holds_back),
 		cmocka_unit_test(test_slow_reader),
 	};
