@@ -74,8 +74,9 @@ static bool seccomp_close(const struct sandbox_row *row)
 		return false;
 	ok = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1) == 0;
 	if (all)
-		ok = ok && seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, SCMP_SYS(execve), 0) == 0 &&
-		     seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, SCMP_SYS(execveat), 0) == 0;
+		/* An error: what a sanitizer finds must be printed, if without its symbolizer. */
+		ok = ok && seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execve), 0) == 0 &&
+		     seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execveat), 0) == 0;
 	else
 		ok = ok && sandbox_allow(f, row->groups);
 	ok = ok && seccomp_load(f) == 0;

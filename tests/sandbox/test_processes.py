@@ -54,7 +54,8 @@ def test_the_supervisor_keeps_only_what_it_needs(picket):
 
 def test_each_has_an_address_layout_of_its_own(picket):
     def base(pid):
-        return pathlib.Path(f"/proc/{pid}/maps").read_text().split("-", 1)[0]
+        maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+        return [line for line in maps if line.endswith("picketd")][0].split("-", 1)[0]
 
     assert len({base(pid) for pid in picket.children().values()}) == len(ROLES)
 
