@@ -194,6 +194,14 @@ def test_clients_wait_and_hostile_text(picket):
     assert r.returncode == 1 and "E1101" in r.stderr
 
 
+def test_wait_ends_by_itself_when_all_is_told(picket):
+    secret = picket.add("once", "tester")
+    w = subprocess.Popen([BUILD / "picket", "--run", picket.run_dir, "wait", "once"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    picket.login("once", secret).close()
+    assert w.communicate(timeout=30)[0].endswith("looks good\n") and w.returncode == 0
+
+
 def test_wait_ends_when_nothing_comes(picket):
     picket.add("silent", "sensor")
     r = run(picket, "wait", "silent", "--for", "300ms")
