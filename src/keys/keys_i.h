@@ -9,6 +9,8 @@
 #ifndef PICKET_KEYS_KEYS_I_H
 #define PICKET_KEYS_KEYS_I_H
 
+#include <sys/queue.h>
+
 #include "conf/conf.h"
 #include "ipc/child.h"
 #include "keys/cert.h"
@@ -19,6 +21,7 @@
 enum {
 	KEYS_SLOTS = 1 + CONF_LISTENERS, /* 0: ours; 1 + i: the external one of listener i */
 	KEYS_JOBS = 2 * CONF_LISTENERS + 16,
+	KEYS_HELD = 1024, /* requests to sign that wait for the end of the start */
 	KEYS_TICK_MS = 60 * 1000,
 	KEYS_TICKET_MS = 12 * 3600 * 1000,
 	KEYS_CA_WARN_MS = 7 * 24 * 3600 * 1000,
@@ -63,6 +66,15 @@ struct external {
 	bool changed, bad;
 };
 
+/* A handshake that asked while the keys were being read, after a restart of this process. */
+struct held {
+	STAILQ_ENTRY(held) next;
+	u64 id;
+	struct m_sign m;
+	size_t n;
+	u8 bytes[];
+};
+
 /* In OpenSSL's secure heap. */
 struct keys_secrets {
 	u8 pepper[PEPPER_BYTES];
@@ -93,6 +105,8 @@ struct keys {
 	u64 last_id;
 	struct timer tick;
 	u64 rotate_at_ms, ca_warn_at_ms; /* monotonic */
+	STAILQ_HEAD(, held) held;
+	u32 held_n;
 	u64 refused_log_ms;
 	u32 refused;
 };
@@ -136,6 +150,7 @@ void serve_broker(struct keys *k);
 void serve_auth(struct keys *k);
 void serve_tickets(struct keys *k);
 void serve_sign(struct keys *k, const struct ipc_msg *m);
+void serve_held(struct keys *k); /* what asked before we served: sign, or drop when we never will */
 void serve_call(struct keys *k, const struct ipc_msg *m);
 void serve_reply(struct keys *k, u64 id, enum err e, struct slice text);
 

@@ -116,6 +116,7 @@ static void start_serving(struct keys *k)
 		serve_broker(k);
 	if (child_linked(k->child, ROLE_AUTH))
 		serve_auth(k);
+	serve_held(k);
 	k->rotate_at_ms = child_now(k->child) + KEYS_TICKET_MS;
 	k->tick.fire = tick;
 	timer_start(child_wheel(k->child), &k->tick, child_now(k->child) + KEYS_TICK_MS);
@@ -263,6 +264,8 @@ static void on_started(struct child *c)
 static void keys_free(struct keys *k)
 {
 	files_drop(k);
+	k->serving = false;
+	serve_held(k);
 	for (u32 i = 0; i < KEYS_SLOTS; i++)
 		slot_clear(&k->slot[i]);
 	for (u32 i = 0; i < CONF_LISTENERS; i++)
@@ -290,6 +293,7 @@ int keys_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *re
 	int code;
 
 	k->magic = KEYS_MAGIC;
+	STAILQ_INIT(&k->held);
 	code = child_run(ROLE_KEYS, sup_fd, &ops, k, enter_sandbox);
 	keys_free(k);
 	return code;

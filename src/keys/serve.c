@@ -1,5 +1,6 @@
 /* serve: what the other processes get: chains, signatures and ticket keys for broker, the token key
  * for auth, certificates and the CA's backup for admin.  No private key is among it. */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -93,18 +94,56 @@ static void sign_refused(struct keys *k, const struct m_sign *s, enum err e)
 	k->refused_log_ms = child_now(k->child) + 1000;
 }
 
-void serve_sign(struct keys *k, const struct ipc_msg *m)
+static void sign_answer(struct keys *k, u64 id, const struct m_sign *s, struct slice bytes)
 {
-	const struct m_sign *s = m->body;
 	struct m_signed done = {E_NOT_FOUND};
 	u8 sig[SIGNATURE_MAX];
 	size_t n = 0;
 
 	if (s->slot < KEYS_SLOTS && k->slot[s->slot].key != NULL)
-		done.err = sign_handshake(k->slot[s->slot].key, s->shape, s->alg, m->tail, sig, &n);
+		done.err = sign_handshake(k->slot[s->slot].key, s->shape, s->alg, bytes, sig, &n);
 	if (done.err != E_OK)
 		sign_refused(k, s, (enum err)done.err);
-	tell(k, ROLE_BROKER, IPC_SIGNED, m->id, &done, slice_of(sig, n), -1);
+	tell(k, ROLE_BROKER, IPC_SIGNED, id, &done, slice_of(sig, n), -1);
+}
+
+static void sign_hold(struct keys *k, const struct ipc_msg *m)
+{
+	struct held *h = k->held_n < KEYS_HELD ? malloc(sizeof(*h) + m->tail.n) : NULL;
+	struct m_signed busy = {E_BUSY};
+
+	if (h == NULL) {
+		tell(k, ROLE_BROKER, IPC_SIGNED, m->id, &busy, SLICE_NONE, -1);
+		return;
+	}
+	h->id = m->id;
+	h->m = *(const struct m_sign *)m->body;
+	h->n = m->tail.n;
+	if (h->n > 0)
+		memcpy(h->bytes, m->tail.p, h->n);
+	STAILQ_INSERT_TAIL(&k->held, h, next);
+	k->held_n++;
+}
+
+void serve_held(struct keys *k)
+{
+	struct held *h;
+
+	while ((h = STAILQ_FIRST(&k->held)) != NULL) {
+		STAILQ_REMOVE_HEAD(&k->held, next);
+		if (k->serving)
+			sign_answer(k, h->id, &h->m, slice_of(h->bytes, h->n));
+		free(h);
+	}
+	k->held_n = 0;
+}
+
+void serve_sign(struct keys *k, const struct ipc_msg *m)
+{
+	if (k->serving)
+		sign_answer(k, m->id, m->body, m->tail);
+	else
+		sign_hold(k, m);
 }
 
 /* ---- admin ---- */

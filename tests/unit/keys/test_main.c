@@ -394,6 +394,26 @@ static void test_new_broker_is_told(void **state)
 	wait_for(IPC_TOKEN_KEY, 2);
 }
 
+/* A handshake that asks while keys is still reading its files (after a restart) is answered all the
+ * same. */
+static void test_asked_before_ready(void **state)
+{
+	struct m_sign m = {0, SIGN_ECDSA_SHA256, SIGN_TLS13_SERVER};
+	X509 *leaf;
+
+	(void)state;
+	start_ready();
+	stop();
+	start();
+	for (u32 i = 0; i < 100; i++)
+		assert_int_equal(ipc_send(w.link[ROLE_BROKER], IPC_SIGN, i, &m, verify_bytes(), -1),
+				 E_OK);
+	wait_for(IPC_SIGNED, 100);
+	leaf = served_cert();
+	assert_true(verifies(leaf, verify_bytes()));
+	X509_free(leaf);
+}
+
 static void test_refuses_to_sign(void **state)
 {
 	struct slice good = verify_bytes();
@@ -706,6 +726,7 @@ int main(void)
 		T(test_first_start),
 		T(test_restart_keeps_everything),
 		T(test_new_broker_is_told),
+		T(test_asked_before_ready),
 		T(test_refuses_to_sign),
 		T(test_admin_calls),
 		T(test_renewal_on_a_full_disk),
