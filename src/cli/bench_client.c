@@ -180,8 +180,8 @@ bool bench_client_read(struct bench_client *c,
 			return true;
 		c->in_n += (size_t)k;
 		take_packets(c, packet, arg);
-		if (c->ssl == NULL && c->in_n < IN_MIN)
-			return true; /* the next epoll turn tells of more */
+		if (c->ssl == NULL ? c->in_n < IN_MIN : SSL_pending(c->ssl) == 0)
+			return true; /* the next epoll turn tells of more; a blocking one waits */
 	}
 	return true;
 }
