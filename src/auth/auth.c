@@ -75,13 +75,9 @@ static void roles_warn(struct auth *a)
 {
 	for (u32 i = 0; i < a->conf.listeners; i++) {
 		const struct conf_listener *l = &a->conf.listener[i];
-		struct role_row r;
-		if (l->anonymous_role[0] == '\0')
+		u32 id;
+		if (l->anonymous_role[0] == '\0' || role_id(a->db, l->anonymous_role, &id) == E_OK)
 			continue;
-		if (role_by_name(a->db, l->anonymous_role, &r) == E_OK) {
-			role_row_clear(&r);
-			continue;
-		}
 		log_msg(LOG_WARN, "anonymous_role",
 			"listener %s: there is no role \"%s\"; strangers are "
 			"refused there",

@@ -204,17 +204,13 @@ bool call_identity(struct auth *a, struct call *c, const char *key, struct ident
 static bool role_find(struct auth *a, struct call *c, const char *name, u32 *id)
 {
 	char shown[LIM_NAME * 4 + 1];
-	struct role_row r;
-	enum err e = role_by_name(a->db, name, &r);
+	enum err e = role_id(a->db, name, id);
 
-	role_row_clear(&r);
 	log_escape(slice_str(name), shown, sizeof(shown));
 	if (e == E_NOT_FOUND)
 		call_refuse(c, CODE_UNKNOWN_ROLE, "there is no role \"%s\"", shown);
 	else if (e != E_OK)
 		call_failed(a, c, e);
-	else
-		*id = r.id;
 	return e == E_OK;
 }
 

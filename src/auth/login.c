@@ -124,17 +124,14 @@ static void login_admit(struct auth *a, u64 login_id, const struct identity *i,
 static void login_anonymous(struct auth *a, const struct login *l)
 {
 	struct identity i = {.kind = KIND_ANONYMOUS, .status = STATUS_ACTIVE};
-	struct role_row r = {0};
 	enum err e = E_DENIED;
 
 	if (l->listener->anonymous_role[0] != '\0')
-		e = role_by_name(a->db, l->listener->anonymous_role, &r);
-	role_row_clear(&r);
+		e = role_id(a->db, l->listener->anonymous_role, &i.role[0]);
 	if (e != E_OK) {
 		verdict_deny(a, l->id, e == E_NOT_FOUND ? E_DENIED : e);
 		return;
 	}
-	i.role[0] = r.id;
 	i.nroles = 1;
 	verdict_allow(a, l->id, &i, 0, 0);
 }

@@ -386,6 +386,19 @@ static enum err role_fill(struct db *d, sqlite3_stmt *st, struct role_row *out)
 	return E_OK;
 }
 
+enum err role_id(struct db *d, const char *name, u32 *id)
+{
+	sqlite3_stmt *st = db_use(d, SQL_ROLE_ID);
+	enum err e;
+
+	bind_str(st, 1, name);
+	e = db_row(d, st);
+	if (e == E_OK)
+		*id = (u32)col_num(st, 0);
+	sqlite3_reset(st);
+	return e;
+}
+
 enum err role_by_name(struct db *d, const char *name, struct role_row *out)
 {
 	sqlite3_stmt *st = db_use(d, SQL_ROLE_BY_NAME);
@@ -420,16 +433,15 @@ enum err role_name_of(struct db *d, u32 id, char out[static LIM_NAME + 1])
 
 enum err role_put(struct db *d, const char *name, const char *text)
 {
-	struct role_row row;
-	enum err e = role_by_name(d, name, &row);
+	u32 id = 0;
+	enum err e = role_id(d, name, &id);
 	sqlite3_stmt *st;
 
 	if (e != E_OK && e != E_NOT_FOUND)
 		return e;
-	role_row_clear(&row);
 	st = db_use(d, e == E_OK ? SQL_ROLE_TEXT : SQL_ROLE_ADD);
 	if (e == E_OK)
-		bind_num(st, 1, row.id);
+		bind_num(st, 1, id);
 	else
 		bind_str(st, 1, name);
 	bind_str(st, 2, text);

@@ -98,6 +98,8 @@ struct role_row {
 	u32 identities;
 };
 void role_row_clear(struct role_row *r);
+/* The number alone: of use many times in one call, where counting who holds it is not. */
+enum err role_id(struct db *d, const char *name, u32 *id) MUST;
 enum err role_by_name(struct db *d, const char *name, struct role_row *out) MUST;
 enum err role_after(struct db *d, const char *name, struct role_row *out) MUST;
 enum err role_name_of(struct db *d, u32 id, char out[static LIM_NAME + 1]) MUST;

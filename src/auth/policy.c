@@ -141,11 +141,7 @@ static enum err role_ids(struct db *d, const struct policy_doc *doc, u32 **out)
 	enum err e = E_OK;
 
 	for (u32 i = 0; e == E_OK && i < n; i++) {
-		struct role_row r;
-		e = role_by_name(d, policy_role_name(doc, i), &r);
-		if (e == E_OK)
-			ids[i] = r.id;
-		role_row_clear(&r);
+		e = role_id(d, policy_role_name(doc, i), &ids[i]);
 	}
 	*out = ids;
 	return e;

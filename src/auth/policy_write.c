@@ -109,16 +109,12 @@ static enum err roles_sweep(struct auth *a, struct call *c, const struct policy_
 static bool view_roles(struct auth *a, struct call *c, const struct policy_identity_view *v,
 		       struct identity *out)
 {
-	struct role_row r;
-
 	out->nroles = 0;
 	if (v->nroles > LIM_ROLES)
 		call_refuse(c, CODE_TOO_MANY_ROLES, "\"%s\" has %u roles", v->name, v->nroles);
 	for (u32 n = 0; !c->stopped && n < v->nroles; n++) {
-		enum err e = role_by_name(a->db, v->roles[n], &r);
-		role_row_clear(&r);
-		if (e == E_OK)
-			out->role[out->nroles++] = r.id;
+		if (role_id(a->db, v->roles[n], &out->role[n]) == E_OK)
+			out->nroles++;
 		else
 			call_refuse(c, CODE_UNKNOWN_ROLE,
 				    "\"%s\" is to hold role \"%s\", which the text "
