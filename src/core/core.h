@@ -71,6 +71,7 @@ struct login_answer {	  /* borrowed by core_login_done */
 	struct slice identity, group, username, client_id_pattern, cert_cn, cert_san;
 	const u32 *roles;
 	u32 nroles;
+	u32 credential; /* number of the one that was used; 0: none */
 };
 
 /* One line of the log or of `picket wait`; closed vocabulary in word. */
@@ -180,6 +181,8 @@ struct identity_change {
 	struct slice identity, group, client_id_pattern;
 	const u32 *roles;
 	u32 nroles;
+	u32 credential_min; /* connections of a lower credential end (it was replaced or expired);
+			       0: none */
 };
 /* First on any one thread, then core_identity_apply on every shard. */
 void hub_identity_changed(struct hub *h, const struct identity_change *ch);

@@ -34,7 +34,7 @@ struct hello {		     /* a CONNECT that waits for its answer; wiped and freed aft
 	struct who *who;
 	struct home *home;
 	u64 expires_wall_ms;
-	u32 kind;
+	u32 kind, credential;
 	bool assigned;
 	u32 body_len;
 	u8 body[];
@@ -70,6 +70,7 @@ struct client {
 	u32 packet_len; /* of the unfinished one */
 	u16 keep_alive_s, receive_max, alias_max_out, port;
 	u32 max_packet; /* what it accepts */
+	u32 credential; /* the number of the one it came with; 0: none */
 	struct outq out;
 	struct aliases *aliases;
 	const char *tls;

@@ -354,6 +354,7 @@ static enum err login_identify(struct core *c, struct client *cl, const struct l
 	else if (!client_id_ok(g, p.client_id))
 		return E_CLIENT_ID;
 	h->kind = g->kind;
+	h->credential = a->credential;
 	h->expires_wall_ms = a->expires_wall_ms;
 	h->who = who_new(c->hub, pr, &l); /* takes pr */
 	return E_OK;
@@ -491,6 +492,7 @@ static void client_accepts(struct core *c, struct client *cl, const struct pkt_c
 			cl->alias_max_out = p->props.topic_alias_maximum;
 	}
 	cl->connected_wall_ms = wall;
+	cl->credential = cl->hello->credential;
 	if (cl->hello->expires_wall_ms != 0)
 		cl->expires_ms =
 			c->now_ms +
@@ -563,7 +565,7 @@ static void login_finish(struct core *c, struct client *cl)
 
 	hello_decode(h, &p);
 	lim = limits_of(c, cl->listener, g);
-	if (!status_acts(g->status))
+	if (!status_acts(g->status) || credential_ended(g, h->credential))
 		e = E_REVOKED;
 	else if (p.has_will &&
 		 judge_publish(h->who, &p.will.topic, p.will.qos, p.will.retain) != ALLOW)

@@ -68,9 +68,15 @@ void core_identity_apply(struct core *c, u64 identity_id)
 				queue_rejudge(c, s);
 			continue;
 		}
-		if (g->status == WHO_REVOKED || g->status == WHO_SUSPENDED)
+		if (g->status == WHO_REVOKED || g->status == WHO_SUSPENDED) {
 			session_revoke(c, s);
-		else
+			continue;
+		}
+		/* It may come back with its new credential; a session that lasts waits for it. */
+		if (s->client != NULL && credential_ended(g, s->client->credential))
+			client_end(c, s->client, E_CREDENTIAL);
+		s = c->slots[i].s;
+		if (s != NULL)
 			session_rejudge(c, s);
 	}
 	if (g->status == WHO_REVOKED && c->shard == 0)

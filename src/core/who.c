@@ -28,6 +28,7 @@ static struct grant *grant_new(const struct identity_change *c)
 	*g = (struct grant){.generation = c->generation,
 			    .status = c->status,
 			    .kind = c->kind,
+			    .credential_min = c->credential_min,
 			    .nroles = c->nroles,
 			    .roles = r};
 	if (roles != 0)

@@ -17,7 +17,7 @@ enum who_status { WHO_REVOKED, WHO_ACTIVE, WHO_MUST_ROTATE, WHO_QUARANTINED, WHO
 struct grant {
 	struct retired gc;
 	u64 generation;
-	u32 status, kind, nroles;
+	u32 status, kind, nroles, credential_min;
 	struct slice name, group, pattern;
 	const u32 *roles;
 	u8 data[];
@@ -67,6 +67,12 @@ static inline const struct grant *principal_grant(const struct principal *p)
 static inline bool status_acts(u32 status)
 {
 	return status == WHO_ACTIVE || status == WHO_MUST_ROTATE;
+}
+
+/* Has the credential of that number been replaced, or has it expired? */
+static inline bool credential_ended(const struct grant *g, u32 credential)
+{
+	return credential != 0 && credential < g->credential_min;
 }
 
 /* Takes the caller's reference to pr. */

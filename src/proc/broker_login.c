@@ -150,6 +150,7 @@ enum err login_verdict(struct broker *b, const struct ipc_msg *msg)
 	d->a.generation = m->generation;
 	d->a.expires_wall_ms = m->expires_ms;
 	d->a.kind = m->kind;
+	d->a.credential = m->credential;
 	/* What is not plainly allowed is refused; "allowed" for no reason at all is refused too. */
 	if (m->verdict != ALLOW)
 		d->a.verdict =

@@ -61,7 +61,8 @@ enum err rights_identity(struct broker *b, const struct ipc_msg *m)
 	struct identity_change ch = {.identity_id = i->identity_id,
 				     .generation = i->generation,
 				     .status = i->status,
-				     .kind = i->kind};
+				     .kind = i->kind,
+				     .credential_min = i->credential_min};
 	struct rd r = rd_of(m->tail);
 	u32 roles[256];
 

@@ -175,6 +175,55 @@ static void test_stale_answer(void **state)
 	world_free(&w);
 }
 
+/* A replaced credential: what it opened is closed, the session waits; an answer on its way is void.
+ */
+static void test_credential_replaced(void **state)
+{
+	struct world *w = rights_world(2);
+	struct identity *i = &w->identity[0];
+	struct wconn *old, *kept, *late;
+	struct login_answer a = {.verdict = E_OK,
+				 .identity_id = i->id,
+				 .generation = 1,
+				 .kind = 2,
+				 .credential = 1,
+				 .identity = slice_str("r"),
+				 .username = slice_str("r"),
+				 .roles = r1,
+				 .nroles = 1};
+	u64 id;
+
+	i->credential = 1;
+	old = peer_connect_on(
+		w, 0,
+		&(struct peer_opts){
+			.user = "r", .id = "old", .version = MQTT_5, .persistent = true});
+	world_identity_changed(w, i); /* nothing replaced yet */
+	world_run(w);
+	assert_false(peer_gone(old));
+	w->hold_logins = true;
+	late = world_connect(w, 0);
+	peer_say_connect(late, &(struct peer_opts){.user = "r", .id = "late"});
+	world_run(w);
+	id = w->logins->id;
+	i->credential = 2;
+	world_identity_changed(w, i);
+	world_run(w);
+	assert_int_equal(peer_expect_disconnect(old), 0x87);
+	assert_int_equal(world_stats(w).sessions, 1);
+	core_login_done(w->core[0], id, &a);
+	world_advance(w, 300);
+	assert_true(peer_gone(late));
+	assert_int_equal(w->last_why[EV_REFUSED], E_REVOKED);
+	w->hold_logins = false;
+	kept = peer_connect_on(w, 1,
+			       &(struct peer_opts){.user = "r", .id = "old", .persistent = true});
+	world_identity_changed(w, i);
+	world_run(w);
+	assert_false(peer_gone(kept));
+	world_free(&w);
+}
+
 static void test_roles_taken(void **state)
 {
 	struct world *w = rights_world(2);
@@ -287,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_retained_rejudged),
 		cmocka_unit_test(test_revoked),
 		cmocka_unit_test(test_stale_answer),
+		cmocka_unit_test(test_credential_replaced),
 		cmocka_unit_test(test_roles_taken),
 		cmocka_unit_test(test_no_policy),
 		cmocka_unit_test(test_kick),

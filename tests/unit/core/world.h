@@ -17,6 +17,7 @@ struct identity {
 	u32 kind, status; /* of core/who.h */
 	u32 roles[W_ROLES], nroles;
 	char pattern[40];
+	u32 credential; /* number of the only one in force; 0: not counted */
 };
 
 struct wconn {
