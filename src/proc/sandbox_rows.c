@@ -238,6 +238,55 @@ static bool allow_call(void *filter, const struct call *c)
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, c->nr, c->conditions, when) == 0;
 }
 
+/* The supervisor starts processes, so its filter is the other way round, and everyone inherits it:
+ * what nothing in picketd ever does. */
+static const int never[] = {
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(kexec_file_load),
+	SCMP_SYS(reboot),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(move_mount),
+	SCMP_SYS(open_tree),
+	SCMP_SYS(fsopen),
+	SCMP_SYS(chroot),
+	SCMP_SYS(unshare),
+	SCMP_SYS(setns),
+	SCMP_SYS(swapon),
+	SCMP_SYS(swapoff),
+	SCMP_SYS(acct),
+	SCMP_SYS(settimeofday),
+	SCMP_SYS(clock_settime),
+	SCMP_SYS(adjtimex),
+	SCMP_SYS(iopl),
+	SCMP_SYS(ioperm),
+	SCMP_SYS(personality),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(pidfd_getfd),
+};
+
+bool sandbox_forbid(void *filter)
+{
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), never[i], 0) != 0)
+			return false;
+	}
+	return true;
+}
+
 bool sandbox_allow(void *filter, u32 groups)
 {
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {

@@ -383,7 +383,10 @@ static bool prepare(struct sup *s)
 		sup_say(s, LOG_ERROR, "start", "%s", s->why);
 		return false;
 	}
-	return sup_admin_socket(s) && sup_drop_privileges(s);
+	if (!sup_admin_socket(s) || !sup_drop_privileges(s))
+		return false;
+	s->filtered = sandbox_supervisor() == E_OK;
+	return true;
 }
 
 static void init(struct sup *s, const struct sup_options *opt)

@@ -61,7 +61,7 @@ struct sup {
 	u64 generation;
 	enum sup_phase phase;
 	u64 phase_deadline_ms;
-	bool root, first_start, quit;
+	bool root, first_start, quit, filtered;
 	int code;
 	int epoll, signals, lock, state, keys, auth, admin_socket,
 		notify;	  /* notify: to the parent, or -1 */

@@ -280,7 +280,7 @@ static void fill_status(struct sup *s, struct m_sup_reply *r, struct wr *w)
 		r->child[i] = (struct m_sup_child){(u32)c->pid, c->uid,		 c->restarts,
 						   c->seccomp,	c->landlock_abi, c->ready};
 	}
-	r->child[ROLE_SUP] = (struct m_sup_child){(u32)getpid(), getuid(), 0, 0, 0, 1};
+	r->child[ROLE_SUP] = (struct m_sup_child){(u32)getpid(), getuid(), 0, s->filtered, 0, 1};
 	r->child[ROLE_CANARY].up = s->canary_ok;
 	ipc_put_str(w, slice_str(s->canary));
 }
