@@ -41,7 +41,15 @@ static int bio_read(BIO *b, char *buf, int cap)
 		errno = EPROTO;
 		return -1;
 	}
+	/* OpenSSL always reads until there is nothing; after a short read that is known without a
+	 * call.  The loop watches level-triggered, so what comes meanwhile is announced. */
+	if (t->drained) {
+		t->drained = false;
+		BIO_set_retry_read(b);
+		return -1;
+	}
 	n = recv(t->fd, buf, (size_t)cap, 0);
+	t->drained = n > 0 && n < cap;
 	if (n > 0)
 		count_in(t, buf, (size_t)n);
 	else if (n < 0 && would_wait())

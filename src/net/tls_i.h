@@ -54,6 +54,7 @@ struct tls_conn {
 	u32 extra;   /* messages after the handshake that are not data */
 	u8 first[4]; /* the first bytes that came */
 	u8 first_n;
+	bool drained;	/* the last read took all there was: epoll is asked before the next */
 	bool done;	/* the handshake is over */
 	bool failed;	/* nothing more may be asked of ssl */
 	bool unsigned_; /* the signature did not come */
