@@ -1,9 +1,9 @@
 /* net: bytes between sockets and whoever speaks a protocol over them.  Knows no MQTT.
  *
- * One struct loop a thread (a shard): epoll, a timer wheel, one read buffer that all its connections share.  A
- * connection owns no buffer while it is idle; an unfinished packet is copied aside.  Handlers never free
- * and never write: they mark a connection dirty or closing, and the end of the turn flushes once and
- * then destroys. */
+ * One struct loop a thread (a shard): epoll, a timer wheel, one read buffer that all its
+ * connections share.  A connection owns no buffer while it is idle; an unfinished packet is copied
+ * aside.  Handlers never free and never write: they mark a connection dirty or closing, and the end
+ * of the turn flushes once and then destroys. */
 #ifndef PICKET_NET_NET_H
 #define PICKET_NET_NET_H
 
@@ -14,36 +14,40 @@
 
 struct loop;
 struct conn;
-struct net_tls;      /* TLS of one listener: certificate, versions; swapped whole at rotation (net/tls.h) */
+struct net_tls; /* TLS of one listener: certificate, versions; swapped whole at rotation (net/tls.h)
+		 */
 struct net_listener; /* one listening socket in one loop */
 
 enum { NET_READ_BUFFER = 65536, NET_IOV = 64 };
 
 /* The protocol above.  All run on the loop's thread. */
 struct net_handler {
-	/* A connection may send its first bytes (after the TLS handshake).  Returns false to refuse it. */
+	/* A connection may send its first bytes (after the TLS handshake).  Returns false to refuse
+	 * it. */
 	bool (*opened)(void *arg, struct conn *c);
-	/* Bytes came: how many of them were consumed?  The rest comes again with more behind it.  Is not called
-	 * while the connection is paused. */
+	/* Bytes came: how many of them were consumed?  The rest comes again with more behind it. Is
+	 * not called while the connection is paused. */
 	size_t (*input)(void *arg, struct conn *c, struct slice bytes);
-	/* Fill iov with what is to be sent next, at most max entries; 0: nothing.  What it views must stay until
-	 * sent() takes it off. */
+	/* Fill iov with what is to be sent next, at most max entries; 0: nothing.  What it views
+	 * must stay until sent() takes it off. */
 	int (*output)(void *arg, struct conn *c, struct iovec *iov, int max);
 	void (*sent)(void *arg, struct conn *c, size_t bytes);
-	/* The connection is gone (why: E_EOF, E_TIMEOUT, E_TLS, E_IO, or what conn_close was given); user is
-	 * still set; free it.  Called once for each opened() that returned true; tls handshake failures before
-	 * opened() are reported through refused(). */
+	/* The connection is gone (why: E_EOF, E_TIMEOUT, E_TLS, E_IO, or what conn_close was
+	 * given); user is still set; free it.  Called once for each opened() that returned true;
+	 * tls handshake failures before opened() are reported through refused(). */
 	void (*closed)(void *arg, struct conn *c, enum err why);
-	/* Refused before opened(): text is ours ("alert unknown_ca: the client does not have our CA"). */
-	void (*refused)(void *arg, const u8 addr[16], u16 port, u32 listener, enum err why, const char *text);
+	/* Refused before opened(): text is ours ("alert unknown_ca: the client does not have our
+	 * CA"). */
+	void (*refused)(void *arg, const u8 addr[16], u16 port, u32 listener, enum err why,
+			const char *text);
 	/* Work of the turn, before it flushes: the inbox, the core's timers. */
 	void (*turn)(void *arg, u64 now_ms);
 	/* Admission at accept, before anything is allocated; false: close at once (counted). */
 	bool (*admit)(void *arg, const u8 addr[16], u32 listener);
 	/* An admitted connection is gone (also one that never opened): the other half of admit. */
 	void (*released)(void *arg, const u8 addr[16], u32 listener);
-	/* The turn is over, nothing is called any more before the loop sleeps: hand what has gathered for other
-	 * threads over here, once. */
+	/* The turn is over, nothing is called any more before the loop sleeps: hand what has
+	 * gathered for other threads over here, once. */
 	void (*turned)(void *arg);
 	/* The turn begins, before any input(): the time. */
 	void (*begin)(void *arg, u64 now_ms);
@@ -63,9 +67,9 @@ void *loop_arg(struct loop *l);
 void loop_wake_at(struct loop *l, u64 at_ms);
 
 struct net_listen_options {
-	u32 listener;            /* handed to the callbacks */
-	u64 handshake_ms;        /* deadline of the TLS handshake */
-	struct net_tls *tls;     /* NULL: plain.  Borrowed; see loop_listener_tls. */
+	u32 listener;	     /* handed to the callbacks */
+	u64 handshake_ms;    /* deadline of the TLS handshake */
+	struct net_tls *tls; /* NULL: plain.  Borrowed; see loop_listener_tls. */
 };
 /* Takes fd, a listening socket.  The listener lives until loop_unlisten or loop_free. */
 struct net_listener *loop_listen(struct loop *l, int fd, const struct net_listen_options *o);
@@ -73,7 +77,8 @@ void loop_unlisten(struct loop *l, struct net_listener *n);
 /* New handshakes use this from now on; live connections keep theirs (shared by reference). */
 void loop_listener_tls(struct net_listener *n, struct net_tls *tls);
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ------------------------------------------------------------------------------
+ */
 void conn_set_user(struct conn *c, void *user);
 void *conn_user(const struct conn *c);
 /* One bit for the user; false at first. */
@@ -91,16 +96,16 @@ void conn_dirty(struct conn *c);
 /* Stop and go on calling input().  While paused nothing is read from the socket. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
-/* Close at the end of the turn, after one try to send what output() has (CLOSE_FLUSH: keeps trying for up
- * to a second), or at once (CLOSE_NOW). */
+/* Close at the end of the turn, after one try to send what output() has (CLOSE_FLUSH: keeps trying
+ * for up to a second), or at once (CLOSE_NOW). */
 enum close_how { CLOSE_FLUSH, CLOSE_NOW };
 void conn_close(struct conn *c, enum close_how how, enum err why);
 /* Bytes that input() has left over and that are kept aside. */
 size_t conn_pending(const struct conn *c);
 
-/* Move a connection to another loop: detach on the old loop's thread (it leaves epoll and the wheel; nothing is
- * called for it), hand the pointer over, attach on the new loop's thread (pending bytes are offered to
- * input() in that turn unless it is paused). */
+/* Move a connection to another loop: detach on the old loop's thread (it leaves epoll and the
+ * wheel; nothing is called for it), hand the pointer over, attach on the new loop's thread (pending
+ * bytes are offered to input() in that turn unless it is paused). */
 void conn_detach(struct conn *c);
 void conn_attach(struct loop *l, struct conn *c);
 

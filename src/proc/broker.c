@@ -187,7 +187,8 @@ static void started(struct child *c)
 {
 	struct broker *b = child_arg(c);
 
-	/* Not before: a thread that is there when the sandbox closes would stay outside of Landlock. */
+	/* Not before: a thread that is there when the sandbox closes would stay outside of
+	 * Landlock. */
 	for (u32 i = 0; i < b->nshards; i++)
 		shard_start(&b->shard[i]);
 	b->started = true;

@@ -1,5 +1,5 @@
-/* echo: a little protocol for the tests of net: frames of four bytes of length and a body, sent back as
- * they came.  A body of one letter is a command to the server. */
+/* echo: a little protocol for the tests of net: frames of four bytes of length and a body, sent
+ * back as they came.  A body of one letter is a command to the server. */
 #ifndef TEST_NET_ECHO_H
 #define TEST_NET_ECHO_H
 
