@@ -21,6 +21,7 @@ struct password_login {
 	struct auth *auth;
 	u64 id, identity; /* identity 0: the name does not exist */
 	u32 credential;
+	u64 failures_max;
 	enum err otherwise; /* why not, when nobody could come in with any password */
 	size_t client_id_len, username_len;
 	u8 source[FAIRQ_KEY];
@@ -206,7 +207,7 @@ static void password_done(struct hash_job *j, void *arg)
 		throttle_succeeded(&a->throttle, username);
 		password_right(a, p);
 	} else if (j->err == E_OK || j->err == E_CREDENTIAL) {
-		throttle_failed(&a->throttle, username, auth_now(a));
+		throttle_failed(&a->throttle, username, p->failures_max, auth_now(a));
 		verdict_deny(a, p->id, p->otherwise);
 	} else {
 		verdict_deny(a, p->id, E_BUSY);
@@ -220,7 +221,8 @@ static bool password_held_off(struct auth *a, const struct login *l, const struc
 {
 	u64 last = 0, wall = auth_wall(a);
 
-	if (throttle_open(&a->throttle, l->username, auth_now(a)))
+	if (l->listener->limits.failed_logins == CONF_NO_LIMIT ||
+	    throttle_open(&a->throttle, l->username, auth_now(a)))
 		return false;
 	if (source_get(a->db, i->id, slice_of(l->source, FAIRQ_KEY), &last) != E_OK)
 		return true;
@@ -244,6 +246,7 @@ static void login_password(struct auth *a, const struct login *l, const struct i
 	p->id = l->id;
 	p->identity = known ? i->id : 0;
 	p->credential = c.number;
+	p->failures_max = l->listener->limits.failed_logins;
 	p->otherwise = i->id != 0 && !status_lives(i->status) ? E_REVOKED : E_CREDENTIAL;
 	p->client_id_len = l->client_id.n;
 	p->username_len = l->username.n;

@@ -53,7 +53,7 @@ bool throttle_open(const struct throttle *t, struct slice name, u64 now_ms)
 	return s == NULL || s->until_ms <= now_ms;
 }
 
-void throttle_failed(struct throttle *t, struct slice name, u64 now_ms)
+void throttle_failed(struct throttle *t, struct slice name, u64 most, u64 now_ms)
 {
 	struct throttle_slot *s = slot_take(t, tag_of(t, name));
 
@@ -64,7 +64,7 @@ void throttle_failed(struct throttle *t, struct slice name, u64 now_ms)
 		s->window_ms = now_ms;
 		s->failures = 0;
 	}
-	if (++s->failures < THROTTLE_FAILURES)
+	if (++s->failures < most)
 		return;
 	s->failures = 0;
 	s->window_ms = now_ms;

@@ -1,6 +1,7 @@
 /* throttle: online guessing against one name is slowed without giving anyone a way to lock a person
- * out (I21): after 5 failures in 60 s only sources that logged in to it within 30 days are checked,
- * for a while that doubles.  For chosen passwords only; names that do not exist count the same.
+ * out (I21): after some failures (5) in 60 s only sources that logged in to it within 30 days are
+ * checked, for a while that doubles.  For chosen passwords only; names that do not exist count the
+ * same.
  *
  * Fixed memory; time is an argument. */
 #ifndef PICKET_AUTH_THROTTLE_H
@@ -11,7 +12,6 @@
 enum {
 	THROTTLE_SLOTS = 8192,
 	THROTTLE_WAYS = 4,
-	THROTTLE_FAILURES = 5,
 	THROTTLE_WINDOW_MS = 60 * 1000,
 	THROTTLE_FIRST_MS = 30 * 1000,
 	THROTTLE_MOST_MS = 3600 * 1000,
@@ -30,7 +30,8 @@ struct throttle {
 void throttle_init(struct throttle *t, const struct hash_key *key);
 /* May an unknown source try this name now? */
 bool throttle_open(const struct throttle *t, struct slice name, u64 now_ms);
-void throttle_failed(struct throttle *t, struct slice name, u64 now_ms);
+/* most: failures in the window that close it (the limit failed_logins; UINT64_MAX: never). */
+void throttle_failed(struct throttle *t, struct slice name, u64 most, u64 now_ms);
 void throttle_succeeded(struct throttle *t, struct slice name);
 
 #endif

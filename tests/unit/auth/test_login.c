@@ -1,6 +1,8 @@
 /* Logins: every way in, every way to be refused, and that a refusal does not tell which. */
 #include "fixture.h"
 
+enum { THROTTLE_FAILURES = 5 }; /* the default of failed_logins */
+
 static void token_lets_in(void **state)
 {
 	struct fx *f = *state;
@@ -206,6 +208,16 @@ static void guessing_is_slowed_and_no_weapon(void **state)
 	assert_int_equal(fx_login(f, "c", "anna", "four unrelated llama words").verdict, ALLOW);
 }
 
+/* A listener without limits has none here either. */
+static void no_limit_no_throttle(void **state)
+{
+	struct fx *f = *state;
+
+	f->a->conf.listener[0].limits.failed_logins = CONF_NO_LIMIT;
+	for (u32 i = 0; i < 2 * THROTTLE_FAILURES; i++)
+		assert_int_equal(fx_login(f, "c", "nobody", "wrong password").reason, E_CREDENTIAL);
+}
+
 /* Bad lengths, a listener that is not there: refused, and the process goes on (it may be a taken
  * broker). */
 static void malformed_is_refused(void **state)
@@ -291,8 +303,9 @@ int main(void)
 		FX(listener_decides),	   FX(anonymous_has_a_role_or_nothing),
 		FX(password_lets_in),	   FX(unknown_costs_the_same),
 		FX(revoked_while_hashing), FX(guessing_is_slowed_and_no_weapon),
-		FX(malformed_is_refused),  FX(held_until_ready),
-		FX(seen_is_remembered),	   FX(broken_store_refuses),
+		FX(no_limit_no_throttle),  FX(malformed_is_refused),
+		FX(held_until_ready),	   FX(seen_is_remembered),
+		FX(broken_store_refuses),
 	};
 
 	return cmocka_run_group_tests_name("auth/login", tests, NULL, NULL);

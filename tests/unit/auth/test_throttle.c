@@ -3,13 +3,14 @@
 
 #include "auth/throttle.h"
 
+enum { THROTTLE_FAILURES = 5 };
 static struct throttle t;
 static const struct hash_key key = {3, 4};
 
 static void fail_times(const char *name, u32 n, u64 now)
 {
 	for (u32 i = 0; i < n; i++)
-		throttle_failed(&t, slice_str(name), now);
+		throttle_failed(&t, slice_str(name), THROTTLE_FAILURES, now);
 }
 
 static void five_in_a_minute_close_it(void **state)
