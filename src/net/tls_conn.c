@@ -49,8 +49,8 @@ struct tls_conn *tls_conn_new(struct net_tls *tls, struct loop *l, struct conn *
 static void sign_abandon(struct tls_conn *t)
 {
 	t->sign->state = SIGN_REFUSED;
-	t->flooded =
-		true; /* says nothing more on the wire: the socket may be someone else's concern */
+	/* No alert on a socket that whoever frees this has done with. */
+	t->flooded = true;
 	ERR_clear_error();
 	tls_sign_enter(t);
 	SSL_do_handshake(t->ssl);
