@@ -59,7 +59,8 @@ void tls_conn_free(struct tls_conn **t);
 /* Moved to another loop (after the handshake only). */
 void tls_conn_move(struct tls_conn *t, struct loop *l);
 enum tls_io tls_handshake(struct tls_conn *t);
-/* TLS_WANT_READ: wait for the socket to be readable, watched level-triggered (it may be already). */
+/* TLS_WANT_READ: wait for the socket to be readable, watched level-triggered (it may be already).
+ */
 enum tls_io tls_read(struct tls_conn *t, void *buf, size_t cap, size_t *n);
 enum tls_io tls_write(struct tls_conn *t, const void *buf, size_t len, size_t *n);
 bool tls_has_pending(const struct tls_conn *t);
