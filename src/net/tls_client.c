@@ -1,7 +1,8 @@
 /* tls_client: the client's side of TLS, blocking, for the picket command and its tests.
  *
  * Verifies the server's certificate against a CA file and a name, always; there is no way to turn
- * that off.  Only picketd's own canary, which asks its own listeners, uses the other constructor. */
+ * that off.  Only picketd's own canary, which asks its own listeners, uses the other constructor.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
