@@ -6,10 +6,12 @@
  * Afterwards this thread only carries messages.  What it carries is looked at elsewhere
  * (broker_*.c). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -165,6 +167,16 @@ static enum err hub_make(struct broker *b)
 	return E_OK;
 }
 
+/* The log is a pipe to the supervisor: a line that finds it full is lost, a shard never waits for
+ * it. */
+static void log_never_blocks(void)
+{
+	struct stat st;
+
+	if (fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+		(void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+}
+
 static enum err prepare(struct child *c, const struct m_start *start)
 {
 	struct broker *b = child_arg(c);
@@ -174,6 +186,7 @@ static enum err prepare(struct child *c, const struct m_start *start)
 	if (!b->have_conf || start->nshards == 0 || start->nshards > LIM_SHARDS)
 		return E_STATE;
 	b->nshards = start->nshards;
+	log_never_blocks();
 	e = hub_make(b);
 	if (e != E_OK)
 		return e;
