@@ -16,7 +16,12 @@
 #include "proc/sandbox.h"
 #include "proc/supervisor.h"
 
-enum { BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 5000, BACKOFF_FORGET_MS = 30000 };
+enum {
+	BACKOFF_MIN_MS = 100,
+	BACKOFF_MAX_MS = 5000,
+	BACKOFF_FORGET_MS = 30000,
+	LOG_PIPE_BYTES = 1 << 20
+};
 
 /* ---- in the child, between fork and exec
  * ------------------------------------------------------------ */
@@ -159,13 +164,19 @@ static bool child_fork(struct sup *s, enum role role, int sup_fd)
 	c->pid = fork();
 	if (c->pid == 0)
 		child_exec(s, role, log[1], sup_fd, row->folder ? s->auth : -1);
-	close(log[1]);
 	if (c->pid < 0) {
 		c->pid = 0;
 		close(log[0]);
+		close(log[1]);
 		return false;
 	}
 	fcntl(log[0], F_SETFL, O_NONBLOCK);
+	/* A child that is faster than the disk loses lines; it must not wait.  A sanitizer's report
+	 * is longer than what a pipe takes at once. */
+	fcntl(log[0], F_SETPIPE_SZ, LOG_PIPE_BYTES);
+	if (!sandbox_sanitized())
+		fcntl(log[1], F_SETFL, O_NONBLOCK);
+	close(log[1]);
 	c->lines = (struct linebuf){.fd = log[0]};
 	sup_watch(s, log[0], WATCH_LINES, role, EPOLLIN, false);
 	c->started_ms = clock_mono_ms();

@@ -219,6 +219,8 @@ void sup_canary_begin(struct sup *s)
 {
 	s->phase_deadline_ms = clock_mono_ms() + CANARY_MS;
 	child_spawn(s, ROLE_CANARY);
+	if (s->child[ROLE_CANARY].pid == 0) /* the reason is in the log */
+		sup_canary_done(s, CANARY_NO_ANSWER << 8);
 }
 
 /* "refused, OK; not tried: bench (anonymous)" */

@@ -1,0 +1,208 @@
+"""picketd as the one who starts it sees it: what stops a start, what a reload does, and the canary."""
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from picket import BUILD, Picket, Refused, free_port
+
+
+def picketd(folder, config, *args, timeout=60, **kw):
+    conf = folder / "picket.conf"
+    conf.write_text(config)
+    folder.chmod(0o755)
+    return subprocess.run([BUILD / "picketd", "--config", conf, "--state", folder / "state", "--run", folder / "run", *args],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, **kw)
+
+
+def listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 2).close()
+        return True
+    except OSError:
+        return False
+
+
+def wait_for(what, timeout=20):
+    end = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("text,line,reason,step", [
+    ("\nshard = 4\n", 2, "unknown option shard", "did you mean shards?"),
+    ('listener a {\n bind = "*:1883"\n tls = off\n}\n', 4, "plaintext without accept_risk", "accept_risk"),
+    ("limits { max_packet_size = 1 }", 1, "out of range", "picket config explain"),
+    ("listener a {", 1, "a section that does not end", "close it with }"),
+])
+def test_bad_configuration_stops_the_start(tmp_path, text, line, reason, step):
+    r = picketd(tmp_path, text, "--foreground")
+    assert r.returncode == 1
+    assert f"picket.conf:{line}: " in r.stderr and reason in r.stderr and step in r.stderr
+    assert not (tmp_path / "state").exists(), "an invalid configuration makes no folders"
+
+
+def test_check_writes_nothing(tmp_path):
+    r = picketd(tmp_path, "", "--check")
+    assert (r.returncode, r.stderr) == (0, "")
+    assert not (tmp_path / "state").exists() and not (tmp_path / "run").exists()
+    assert picketd(tmp_path, "x = 1", "--check").returncode == 1
+
+
+def test_busy_port_is_named(tmp_path):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+        r = picketd(tmp_path, f'\nlistener mqtts {{ bind = "127.0.0.1:{port}" }}\n', "--foreground")
+    assert r.returncode == 1
+    assert f"picket.conf:2: listener mqtts cannot listen on 127.0.0.1:{port}: Address already in use; stop the program" in r.stderr
+
+
+def test_readable_key_is_refused(tmp_path):
+    text = f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n'
+    with_state = picketd(tmp_path, text)  # in the background; returns when it is ready
+    assert with_state.returncode == 0, with_state.stderr
+    stop_daemon(tmp_path)
+    (tmp_path / "state/keys/ca.key").chmod(0o644)
+    r = picketd(tmp_path, text, "--foreground")
+    assert r.returncode == 1
+    assert "ca.key can be read by others; run chmod 600" in r.stderr
+
+
+def stop_daemon(folder):
+    pid = int((folder / "state/lock").read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not alive(pid))
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_in_the_background_it_returns_when_ready(tmp_path):
+    port = free_port()
+    r = picketd(tmp_path, f'listener mqtts {{ bind = "127.0.0.1:{port}" }}\n')
+    try:
+        assert r.returncode == 0, r.stderr
+        assert listening(port)
+        status = subprocess.run([BUILD / "picket", "--run", tmp_path / "run", "status"], capture_output=True, text=True, timeout=20)
+        assert status.returncode == 0 and "refused, OK" in status.stdout
+    finally:
+        stop_daemon(tmp_path)
+    assert not listening(port)
+    assert "all processes have ended in order" in (tmp_path / "state/log/picketd.log").read_text()
+    assert not (tmp_path / "run/admin.sock").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_as_a_plain_user(tmp_path_factory):
+    """Same sandbox, one user; state and run folders of that user."""
+    nobody = pwd.getpwnam("nobody")
+    home = tmp_path_factory.getbasetemp().parent.parent / f"picket-plain-{os.getpid()}"
+    home.mkdir()
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    port = free_port()
+    (home / "c.conf").write_text(f'listener mqtts {{ bind = "127.0.0.1:{port}" }}\n')
+    env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PATH": os.environ["PATH"]}
+    # The program itself must be reachable for that user.
+    (home / "bin").mkdir()
+    for program in ("picketd", "picket"):
+        shutil.copy(BUILD / program, home / "bin" / program)
+    try:
+        as_nobody = dict(user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], env=env, cwd="/", capture_output=True, text=True)
+        r = subprocess.run([home / "bin/picketd", "--config", home / "c.conf"], timeout=60, **as_nobody)
+        assert r.returncode == 0, r.stderr
+        pid = int((home / ".local/state/picket/lock").read_text())
+        out = subprocess.run([home / "bin/picket", "--run", home / "picket", "status"], timeout=20, **as_nobody).stdout
+        assert out.count("sandbox seccomp, landlock") == 4, out
+        assert f"uid {nobody.pw_uid}" in out
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not alive(pid))
+    finally:
+        shutil.rmtree(home)
+
+
+def test_reload_is_all_or_nothing(make_picket):
+    p = make_picket()
+    before = p.children()
+    text = p.conf.read_text()
+    c = p.login("keeper", p.add("keeper"))
+    other = free_port()
+
+    p.conf.write_text(text + f'listener more {{ bind = "127.0.0.1:{other}" }}\n')
+    p.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "is in force (generation 2)" in p.log())
+    assert listening(other) and listening(p.port)
+    c.ping()  # who was connected stays connected
+
+    # A port that is taken: the other new one must not stay open either, nor the old one go.
+    third = free_port()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        busy = s.getsockname()[1]
+        p.conf.write_text(text + f'listener third {{ bind = "127.0.0.1:{third}" }}\nlistener busy {{ bind = "127.0.0.1:{busy}" }}\n')
+        with pytest.raises(Refused) as refused:
+            p.cli("config", "reload")
+    assert "busy cannot listen" in str(refused.value)
+    assert not listening(third) and listening(other)
+
+    p.conf.write_text(text + "shard = 3\n")
+    with pytest.raises(Refused) as refused:
+        p.cli("config", "reload")
+    assert "did you mean shards?" in str(refused.value)
+
+    p.conf.write_text(text.replace("shards = 2", "shards = 3"))
+    with pytest.raises(Refused) as refused:
+        p.cli("config", "reload")
+    assert "shards cannot change" in str(refused.value)
+
+    p.conf.write_text(text)
+    p.cli("config", "reload")
+    assert not listening(other) and listening(p.port)
+    c.ping()
+    assert p.children() == before
+
+
+# The canary's made-up credentials, made true: the only way to let it in without a broken broker.
+OPEN_DOOR = "role tester { publish #; subscribe # }\nuser picket-canary { role tester; password-file %s }\n"
+
+
+def test_canary_stops_the_start(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("nobody-has-this-secret\n")
+    secret.chmod(0o600)
+    (tmp_path / "first.policy").write_text(OPEN_DOOR % secret)
+    r = picketd(tmp_path, f'bootstrap = "{tmp_path}/first.policy"\nlistener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n', "--foreground")
+    assert r.returncode == 1, r.stderr
+    assert "listener mqtts: a stranger with made-up credentials (MQTT 5) was NOT refused" in r.stderr
+    assert "picketd stops" in r.stderr
+
+
+def test_canary_takes_a_reload_back(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("nobody-has-this-secret\n")
+    secret.chmod(0o600)
+    p = Picket(tmp_path / "p", policy=OPEN_DOOR % secret, plain=False)
+    text = p.conf.read_text()
+    p.conf.write_text(text.replace("authenticators = {token, password}", "authenticators = {token}"))
+    with p:
+        p.conf.write_text(text)
+        with pytest.raises(Refused) as refused:
+            p.cli("config", "reload")
+        assert "was not refused" in str(refused.value)
+        assert p.status()["canary"]["ok"]
+        # as before: no password opens this listener
+        c = p.client()
+        assert c.login("picket-canary", "picket-canary", "nobody-has-this-secret")[1] != 0
