@@ -1,8 +1,8 @@
 /* session: two hostile senders and one strict subscriber, through the whole core on two shards.
  *
- * The input is a script: a byte says who speaks (and whether time passes or a link breaks), a byte how much of
- * what follows.  Whatever the senders say, the subscriber's stream must decode, keep to what it agreed to, and its
- * PINGREQ must be answered (I30, I15). */
+ * The input is a script: a byte says who speaks (and whether time passes or a link breaks), a byte
+ * how much of what follows.  Whatever the senders say, the subscriber's stream must decode, keep to
+ * what it agreed to, and its PINGREQ must be answered (I30, I15). */
 #include <stdlib.h>
 
 #include "../tests/unit/core/world.h"
@@ -20,8 +20,11 @@ static void say_connect(struct wconn *c, enum mqtt_version v, const char *id)
 {
 	u8 b[256];
 	struct wr w = wr_of(b, sizeof(b));
-	struct pkt_connect p = {.version = v, .clean_start = true, .has_username = true,
-				.client_id = slice_str(id), .username = slice_str(id)};
+	struct pkt_connect p = {.version = v,
+				.clean_start = true,
+				.has_username = true,
+				.client_id = slice_str(id),
+				.username = slice_str(id)};
 
 	if (v == MQTT_5) {
 		p.props.has = 1ull << 0x21 | 1ull << 0x27;
@@ -36,8 +39,9 @@ static void say_connect(struct wconn *c, enum mqtt_version v, const char *id)
 static struct wconn *subscriber(struct world *world, u32 shard, enum mqtt_version v, const char *id)
 {
 	struct wconn *c = world_connect(world, shard);
-	const struct sub_entry e[2] = {{.raw = SLICE_LIT("#"), .qos = 2},
-				       {.raw = SLICE_LIT("+/+"), .qos = 1, .retain_as_published = true}};
+	const struct sub_entry e[2] = {
+		{.raw = SLICE_LIT("#"), .qos = 2},
+		{.raw = SLICE_LIT("+/+"), .qos = 1, .retain_as_published = true}};
 	u8 b[64];
 	struct wr w = wr_of(b, sizeof(b));
 
@@ -45,7 +49,9 @@ static struct wconn *subscriber(struct world *world, u32 shard, enum mqtt_versio
 	pkt_subscribe_encode(&w, v, 1, v == MQTT_5 ? 7 : 0, e, 2);
 	if (v != MQTT_5) {
 		w = wr_of(b, sizeof(b));
-		pkt_subscribe_encode(&w, v, 1, 0, (const struct sub_entry[]){{.raw = SLICE_LIT("#"), .qos = 1}}, 1);
+		pkt_subscribe_encode(&w, v, 1, 0,
+				     (const struct sub_entry[]){{.raw = SLICE_LIT("#"), .qos = 1}},
+				     1);
 	}
 	say(c, &w);
 	return c;
@@ -88,7 +94,8 @@ static bool hear(struct wconn *c)
 			ASSERT(pkt_ack_decode(&f, (enum mqtt_version)c->version, body, &a) == E_OK);
 			answer(c, PKT_PUBCOMP, a.packet_id);
 		} else {
-			ASSERT(f.type == PKT_CONNACK || f.type == PKT_SUBACK || f.type == PKT_PINGRESP);
+			ASSERT(f.type == PKT_CONNACK || f.type == PKT_SUBACK ||
+			       f.type == PKT_PINGRESP);
 			pong |= f.type == PKT_PINGRESP;
 		}
 	}

@@ -107,7 +107,7 @@ struct core_event {
 struct core_env {
 	void *arg;
 	/* Check this login; nothing has happened yet (I03).  The client reads nothing until the
-	 * answer. */
+	 * answer, which comes through core_login_done later, never from within this call. */
 	void (*login)(void *arg, const struct login_request *r);
 	/* Carry m (taken) to that shard, which gives it to core_receive.  In order for each pair of
 	 * shards. */

@@ -95,7 +95,7 @@ struct sub {
 struct queued {
 	STAILQ_ENTRY(queued) link;
 	struct msg *m;
-	u32 *ids; /* Subscription Identifiers: count, ids; NULL: none */
+	u32 *ids;	    /* Subscription Identifiers: count, ids; NULL: none */
 	struct who *author; /* of a retained message, who is judged again too; else NULL */
 	u8 qos;
 	bool retain, replay; /* replay: a retained message for a new subscription; not charged */
@@ -187,6 +187,7 @@ struct core {
 	struct client **waiting; /* logins under way, by the low bits of their id */
 	u32 nwaiting, waiting_cap;
 	u64 login_serial;
+	bool asking; /* inside env.login */
 	struct limits *limits;
 	struct seg_pool segs;
 	struct pool queued_pool;
@@ -295,7 +296,7 @@ struct delivery {
 	struct msg **m;
 	u8 qos;
 	bool retain, replay;
-	const u32 *ids; /* count, ids; NULL: none */
+	const u32 *ids;	    /* count, ids; NULL: none */
 	struct who *author; /* of a replayed message */
 };
 /* One message to one session: straight out, into the window or into the queue. */

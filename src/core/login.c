@@ -195,7 +195,9 @@ static void login_ask(struct core *c, struct client *cl)
 				   .username = p.username,
 				   .password = p.password,
 				   .addr = cl->addr};
+	c->asking = true;
 	c->env.login(c->env.arg, &r);
+	c->asking = false;
 }
 
 void core_login_again(struct core *c)
@@ -368,6 +370,7 @@ void core_login_done(struct core *c, u64 id, const struct login_answer *a)
 	enum err e = a->verdict;
 
 	OBJ_CHECK(c, CORE_MAGIC);
+	ASSERT(!c->asking); /* whoever asks still uses the client, which may move */
 	if (cl == NULL || cl->hello->login_id != id)
 		return; /* it has gone, or waited too long */
 	ASSERT(cl->state == C_LOGIN);
@@ -439,7 +442,8 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 
 	q->has |= 1ull << P_RECEIVE_MAXIMUM;
 	q->receive_maximum = (u16)l->receive_maximum;
-	if (l->max_packet <= VBI_MAX) { /* above it there is nothing to tell, and clients refuse it */
+	if (l->max_packet <=
+	    VBI_MAX) { /* above it there is nothing to tell, and clients refuse it */
 		q->has |= 1ull << P_PACKET_MAXIMUM;
 		q->maximum_packet_size = l->max_packet;
 	}

@@ -72,8 +72,8 @@ void flights_clear(struct flights *f)
 	*f = (struct flights){0};
 }
 
-/* Flights are in the order of their identifiers, around the circle, so what is not between the first and the
- * last is free; only after a full circle may one in between be taken. */
+/* Flights are in the order of their identifiers, around the circle, so what is not between the
+ * first and the last is free; only after a full circle may one in between be taken. */
 static bool pid_in_use(struct flights *f, u16 pid)
 {
 	u16 first, last;

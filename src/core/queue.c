@@ -311,7 +311,8 @@ static bool flight_allowed(struct core *c, struct session *s, const struct fligh
 	return false;
 }
 
-/* One of QoS 2 that may have arrived has to be released all the same: the client remembers its identifier. */
+/* One of QoS 2 that may have arrived has to be released all the same: the client remembers its
+ * identifier. */
 static bool flight_stays(struct core *c, struct session *s, struct flight *x)
 {
 	if (x->state == F_RELEASED || flight_allowed(c, s, x))

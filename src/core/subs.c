@@ -197,7 +197,8 @@ static bool replay_one(void *arg, const struct retained *e)
 	struct delivery d = {.m = &m,
 			     .qos = MIN(m->qos, r->b->qos),
 			     .retain = true,
-			     .replay = true, .author = e->author,
+			     .replay = true,
+			     .author = e->author,
 			     .ids = r->b->id != 0 ? r->ids : NULL};
 	struct topic t;
 	enum err err = topic_parse(m->topic, &t);

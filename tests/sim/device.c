@@ -32,7 +32,8 @@ static void say_ack(struct device *d, enum pkt_type type, u16 pid)
 	say(d, &w);
 }
 
-/* ---- what it says --------------------------------------------------------------------------------- */
+/* ---- what it says
+ * --------------------------------------------------------------------------------- */
 
 static u32 record_new(struct device *d, bool will, u8 qos, bool retain)
 {
@@ -40,8 +41,12 @@ static u32 record_new(struct device *d, bool will, u8 qos, bool retain)
 	struct record *r = &s->rec[s->nrec - s->base];
 
 	ASSERT(s->nrec - s->base < INTERVAL);
-	*r = (struct record){.dev = d->n, .version = s->o.version, .step = s->step, .qos = qos,
-			     .will = will, .retained = retain};
+	*r = (struct record){.dev = d->n,
+			     .version = s->o.version,
+			     .step = s->step,
+			     .qos = qos,
+			     .will = will,
+			     .retained = retain};
 	random_topic(s->w, r->topic);
 	return s->nrec++;
 }
@@ -56,7 +61,8 @@ static void say_connect(struct device *d)
 	u8 b[512], payload[64];
 	struct wr w = wr_of(b, sizeof(b));
 	struct pkt_connect p = {.version = (enum mqtt_version)d->version,
-				.has_username = true, .has_password = true,
+				.has_username = true,
+				.has_password = true,
 				.client_id = slice_str(d->id),
 				.username = slice_str(d->sim->w->identity[d->identity].name),
 				.password = d->wrong ? SLICE_LIT("no") : SLICE_LIT("pw")};
@@ -74,7 +80,9 @@ static void say_connect(struct device *d)
 		p.has_will = true;
 		p.will.topic.s = slice_str(d->sim->rec[rec - d->sim->base].topic);
 		p.will.qos = d->sim->rec[rec - d->sim->base].qos;
-		p.will.payload = slice_of(payload, (size_t)sprintf((char *)payload, "%u", rec * 2 + d->sim->rec[rec - d->sim->base].will));
+		p.will.payload = slice_of(
+			payload, (size_t)sprintf((char *)payload, "%u",
+						 rec * 2 + d->sim->rec[rec - d->sim->base].will));
 		if (d->version == MQTT_5 && rnd(d, 2) == 0) {
 			p.will.props.has = 1ull << 0x18;
 			p.will.props.will_delay = 1;
@@ -92,8 +100,8 @@ void device_will_from_now(struct device *d)
 	d->has_will = false;
 }
 
-/* The link breaks.  Half the time the broker does not notice yet, and learns by a takeover; but a login that nobody
- * waits for would take over the next one, and the model could not tell. */
+/* The link breaks.  Half the time the broker does not notice yet, and learns by a takeover; but a
+ * login that nobody waits for would take over the next one, and the model could not tell. */
 void device_break(struct device *d)
 {
 	struct wconn *c = d->c;
@@ -164,10 +172,15 @@ static void say_publish(struct device *d, u32 rec, u16 pid, bool dup)
 	u8 b[256], payload[64];
 	struct wr w = wr_of(b, sizeof(b));
 	const struct record *r = &d->sim->rec[rec - d->sim->base];
-	struct pkt_publish p = {.qos = r->qos, .packet_id = pid, .dup = dup, .retain = r->retained,
+	struct pkt_publish p = {.qos = r->qos,
+				.packet_id = pid,
+				.dup = dup,
+				.retain = r->retained,
 				.topic.s = slice_str(r->topic)};
 
-	p.payload = slice_of(payload, (size_t)sprintf((char *)payload, "%u", rec * 2 + d->sim->rec[rec - d->sim->base].will));
+	p.payload =
+		slice_of(payload, (size_t)sprintf((char *)payload, "%u",
+						  rec * 2 + d->sim->rec[rec - d->sim->base].will));
 	if (d->version == MQTT_5 && rec % 4 == 0) {
 		p.props.has = 1ull << 0x02;
 		p.props.message_expiry = 100000;
@@ -218,7 +231,8 @@ static void subscribe(struct device *d)
 		struct sub_entry e;
 		random_filter(d->sim->w, b->filter, false);
 		for (u32 i = 0; i < D_SUBS; i++) {
-			if (&d->sub[i] != b && d->sub[i].live && strcmp(d->sub[i].filter, b->filter) == 0) {
+			if (&d->sub[i] != b && d->sub[i].live &&
+			    strcmp(d->sub[i].filter, b->filter) == 0) {
 				b->pid = 0;
 				return;
 			}
@@ -289,7 +303,8 @@ void device_link(struct device *d, bool all)
 	d->tx_n -= n;
 }
 
-/* ---- what it hears ------------------------------------------------------------------------------------ */
+/* ---- what it hears
+ * ------------------------------------------------------------------------------------ */
 
 void device_session_gone(struct device *d)
 {
@@ -377,11 +392,13 @@ static bool wanted(const struct device *d, const char *topic)
 }
 
 /* Was this delivery allowed, for the publisher and for the receiver? */
-static void hear_rights(struct device *d, const struct record *r, const struct pkt_publish *p, const char *topic)
+static void hear_rights(struct device *d, const struct record *r, const struct pkt_publish *p,
+			const char *topic)
 {
 	struct sim *s = d->sim;
 	u32 author = s->dev[r->dev].identity;
-	/* A retained message is judged when it is handed out; sent again, it was handed out before. */
+	/* A retained message is judged when it is handed out; sent again, it was handed out before.
+	 */
 	u32 from = p->retain && !p->dup ? d->clear_version : r->version;
 
 	CHECK(d, oracle_any(&s->o, d->clear_version, d->identity, O_SUBSCRIBE, topic));
@@ -411,7 +428,8 @@ static bool is_release_awaited(const struct device *d, u16 pid)
 }
 
 /* SPEC MQTT-4.6.0-5: of one publisher, topic and QoS in the order in which they were said. */
-static void hear_order(struct device *d, u32 rec, const struct record *r, const struct pkt_publish *p)
+static void hear_order(struct device *d, u32 rec, const struct record *r,
+		       const struct pkt_publish *p)
 {
 	struct order *o = NULL;
 
@@ -432,7 +450,8 @@ static void hear_order(struct device *d, u32 rec, const struct record *r, const 
 	snprintf(o->topic, sizeof(o->topic), "%s", r->topic);
 }
 
-static void hear_once(struct device *d, u32 rec, const struct record *r, const struct pkt_publish *p)
+static void hear_once(struct device *d, u32 rec, const struct record *r,
+		      const struct pkt_publish *p)
 {
 	u8 *got = &d->got[rec - d->sim->base];
 
@@ -453,7 +472,8 @@ static void hear_publish(struct device *d, const struct frame *f, struct slice b
 	u32 rec;
 
 	CHECK(d, d->state == D_ON);
-	CHECK(d, pkt_publish_decode(f, (enum mqtt_version)d->version, FROM_SERVER, body, &p) == E_OK);
+	CHECK(d,
+	      pkt_publish_decode(f, (enum mqtt_version)d->version, FROM_SERVER, body, &p) == E_OK);
 	snprintf(topic, sizeof(topic), "%.*s", (int)p.topic.s.n, (const char *)p.topic.s.p);
 	CHECK(d, wanted(d, topic));
 	rec = payload_record(d, p.payload, &will);
@@ -495,8 +515,10 @@ static void hear_accepted(struct device *d, struct dflight *f, u8 reason)
 	if (reason == 0x87)
 		CHECK(d, !oracle_all(&s->o, r->version, d->identity, O_PUBLISH, r->topic));
 	else if (d->version == MQTT_5)
-		CHECK(d, reason == 0x97 || oracle_any(&s->o, r->version, d->identity, O_PUBLISH, r->topic));
-	r->accepted = reason < 0x80 && oracle_all(&s->o, r->version, d->identity, O_PUBLISH, r->topic);
+		CHECK(d, reason == 0x97 ||
+				 oracle_any(&s->o, r->version, d->identity, O_PUBLISH, r->topic));
+	r->accepted =
+		reason < 0x80 && oracle_all(&s->o, r->version, d->identity, O_PUBLISH, r->topic);
 }
 
 static void hear_ack(struct device *d, const struct frame *f, struct slice body)
@@ -565,8 +587,8 @@ static bool ended_well(const struct device *d)
 {
 	enum err why = d->c->why;
 
-	return why == E_CREDENTIAL || why == E_DENIED || why == E_REVOKED || why == E_ADMIN || why == E_EOF ||
-	       why == E_UNAVAILABLE;
+	return why == E_CREDENTIAL || why == E_DENIED || why == E_REVOKED || why == E_ADMIN ||
+	       why == E_EOF || why == E_UNAVAILABLE;
 }
 
 void device_read(struct device *d)
@@ -595,7 +617,8 @@ void device_settle(struct device *d)
 {
 	if (d->c != NULL)
 		d->c->blocked = false;
-	if (d->state == D_OFF && (d->session || d->unsure) && oracle_active(&d->sim->o, d->identity)) {
+	if (d->state == D_OFF && (d->session || d->unsure) &&
+	    oracle_active(&d->sim->o, d->identity)) {
 		connect(d, true);
 	}
 	device_link(d, true);

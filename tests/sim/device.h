@@ -1,11 +1,18 @@
-/* device: a client of the simulator: it does random things, keeps a model of what must be true, and dies loudly
- * when the broker says something else. */
+/* device: a client of the simulator: it does random things, keeps a model of what must be true, and
+ * dies loudly when the broker says something else. */
 #ifndef PICKET_SIM_DEVICE_H
 #define PICKET_SIM_DEVICE_H
 
 #include "oracle.h"
 
-enum { D_SUBS = 6, D_FLIGHTS = 8, D_RELEASES = 128, D_ORDERS = 512, D_FILTERS = 64, INTERVAL = 4096 };
+enum {
+	D_SUBS = 6,
+	D_FLIGHTS = 8,
+	D_RELEASES = 128,
+	D_ORDERS = 512,
+	D_FILTERS = 64,
+	INTERVAL = 4096
+};
 
 struct record { /* one message that somebody published (or announced as a will) */
 	char topic[O_TEXT];
@@ -51,9 +58,9 @@ struct device {
 	struct wconn *c;
 	u8 tx[8192]; /* what the link has not carried yet */
 	size_t tx_n;
-	bool session; /* the broker has one, as far as we know */
-	bool unsure;  /* it may or may not */
-	u32 since;    /* the step at which the session began */
+	bool session;	   /* the broker has one, as far as we know */
+	bool unsure;	   /* it may or may not */
+	u32 since;	   /* the step at which the session began */
 	u32 clear_version; /* rights when all output had been read last */
 	struct dsub sub[D_SUBS];
 	struct dflight flight[D_FLIGHTS];
@@ -62,7 +69,7 @@ struct device {
 	u32 nreleases;
 	u16 owed[D_RELEASES]; /* QoS 1 received, PUBACK not sent yet */
 	u32 nowed;
-	u8 got[INTERVAL]; /* how often each message of the interval came */
+	u8 got[INTERVAL];		/* how often each message of the interval came */
 	char filter[D_FILTERS][O_TEXT]; /* the last ones that it asked for */
 	u32 nfilters;
 	struct order order[D_ORDERS];

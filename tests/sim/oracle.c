@@ -12,7 +12,8 @@ void random_topic(struct world *w, char out[O_TEXT])
 	u32 n = 1 + (u32)world_random(w, 3), at = 0;
 
 	for (u32 i = 0; i < n; i++)
-		at += (u32)snprintf(out + at, O_TEXT - at, "%s%s", i ? "/" : "", words[world_random(w, 4)]);
+		at += (u32)snprintf(out + at, O_TEXT - at, "%s%s", i ? "/" : "",
+				    words[world_random(w, 4)]);
 }
 
 void random_filter(struct world *w, char out[O_TEXT], bool placeholders)
@@ -76,7 +77,8 @@ static bool allows(const struct rights_now *r, u32 identity, u32 action, const c
 {
 	bool yes = false;
 
-	if (!r->active[identity] || (r->has_deny && rule_matches(&r->deny, identity, action, topic)))
+	if (!r->active[identity] ||
+	    (r->has_deny && rule_matches(&r->deny, identity, action, topic)))
 		return false;
 	for (u32 i = 0; i < O_ROLES; i++) {
 		for (u32 k = 0; k < r->nrules[i] && r->roles_of[identity] >> i & 1; k++) {
@@ -109,7 +111,8 @@ bool oracle_all(const struct oracle *o, u32 from, u32 identity, u32 action, cons
 	return true;
 }
 
-/* ---- changes --------------------------------------------------------------------------------------- */
+/* ---- changes
+ * --------------------------------------------------------------------------------------- */
 
 static struct rights_now *oracle_next(struct oracle *o)
 {

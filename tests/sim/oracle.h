@@ -1,7 +1,8 @@
 /* oracle: what rights mean, decided by brute force and without a line of src/rights.
  *
- * Random policies over a small alphabet; each change is a version.  A question is asked of a range of
- * versions, since a message may have been judged at any moment between two that the simulator knows. */
+ * Random policies over a small alphabet; each change is a version.  A question is asked of a range
+ * of versions, since a message may have been judged at any moment between two that the simulator
+ * knows. */
 #ifndef PICKET_SIM_ORACLE_H
 #define PICKET_SIM_ORACLE_H
 

@@ -1,11 +1,12 @@
-/* sim: thousands of devices, several shards, links that split and break, rights that change under way; one
- * seed decides everything, so what failed once fails again.
+/* sim: thousands of devices, several shards, links that split and break, rights that change under
+ * way; one seed decides everything, so what failed once fails again.
  *
  *   sim [--seed N] [--steps M] [--devices D] [--shards S]
  *
- * Checked after every step: nobody is told what the oracle forbids; QoS 2 comes once; order holds; the stream
- * that a device reads is valid.  Checked whenever everything has come to rest: no acknowledged message of QoS
- * 1 or 2 is missing where it had to arrive, and the broker's counts are the simulator's.  At the end nothing is left. */
+ * Checked after every step: nobody is told what the oracle forbids; QoS 2 comes once; order holds;
+ * the stream that a device reads is valid.  Checked whenever everything has come to rest: no
+ * acknowledged message of QoS 1 or 2 is missing where it had to arrive, and the broker's counts are
+ * the simulator's.  At the end nothing is left. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +22,8 @@ void sim_fail(const struct sim *s, const char *what, const struct device *d)
 {
 	fprintf(stderr, "sim: FAILED at step %u: %s", s->step, what);
 	if (d != NULL)
-		fprintf(stderr, " (device %u, identity %u, version %u, state %d)", d->n, d->identity,
-			d->version, (int)d->state);
+		fprintf(stderr, " (device %u, identity %u, version %u, state %d)", d->n,
+			d->identity, d->version, (int)d->state);
 	fprintf(stderr, "\nreplay: sim --seed %llu --steps %u --devices %u --shards %u\n",
 		(unsigned long long)s->seed, s->step + 1, s->ndev, s->w->n);
 	abort();
@@ -77,7 +78,8 @@ static struct sim *sim_new(u64 seed, u32 shards, u32 devices)
 	return s;
 }
 
-/* ---- connections that their device has left ----------------------------------------------------- */
+/* ---- connections that their device has left -----------------------------------------------------
+ */
 
 static void orphans(struct sim *s, bool drop)
 {
@@ -95,7 +97,8 @@ static void orphans(struct sim *s, bool drop)
 	}
 }
 
-/* ---- rights change ---------------------------------------------------------------------------------- */
+/* ---- rights change
+ * ---------------------------------------------------------------------------------- */
 
 static void identity_off(struct sim *s, u32 identity)
 {
@@ -136,11 +139,14 @@ static void rights_change(struct sim *s)
 				device_will_from_now(&s->dev[i]);
 		}
 		for (u32 i = 0; i < s->w->n; i++)
-			core_kick(s->w->core[i], slice_str(s->w->identity[identity].name), SLICE_NONE, E_ADMIN);
+			core_kick(s->w->core[i], slice_str(s->w->identity[identity].name),
+				  SLICE_NONE, E_ADMIN);
 	}
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------ */
+/* ---- time
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void time_passes(struct sim *s, u64 ms)
 {
@@ -152,12 +158,14 @@ static void time_passes(struct sim *s, u64 ms)
 		core_turn(w->core[i], w->now_ms);
 }
 
-/* ---- rest: everything that is under way arrives ------------------------------------------------------------ */
+/* ---- rest: everything that is under way arrives
+ * ------------------------------------------------------------ */
 
 static bool device_rests(const struct device *d)
 {
 	if (d->state != D_ON)
-		return d->state == D_OFF && !((d->session || d->unsure) && oracle_active(&d->sim->o, d->identity));
+		return d->state == D_OFF &&
+		       !((d->session || d->unsure) && oracle_active(&d->sim->o, d->identity));
 	if (d->tx_n != 0 || d->nowed != 0 || d->nreleases != 0 || d->c->in_n != 0 || d->c->dirty ||
 	    d->c->out_at != d->c->out_n)
 		return false;
@@ -270,7 +278,9 @@ static void interval_end(struct sim *s)
 	s->intervals++;
 }
 
-/* ---- steps ----------------------------------------------------------------------------------------------------- */
+/* ---- steps
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void device_turn(struct device *d)
 {
@@ -304,11 +314,13 @@ static void sim_step(struct sim *s)
 static void sim_end(struct sim *s)
 {
 	interval_end(s);
-	printf("sim: seed %llu, %u steps, %u devices, %u shards: %llu deliveries, %llu retained, %llu wills, "
+	printf("sim: seed %llu, %u steps, %u devices, %u shards: %llu deliveries, %llu retained, "
+	       "%llu wills, "
 	       "%llu that had to arrive, %u versions of rights, %llu checks\n",
-	       (unsigned long long)s->seed, s->step, s->ndev, s->w->n, (unsigned long long)s->delivered,
-	       (unsigned long long)s->retained_seen, (unsigned long long)s->wills_seen,
-	       (unsigned long long)s->must, s->o.version + 1, (unsigned long long)s->checks);
+	       (unsigned long long)s->seed, s->step, s->ndev, s->w->n,
+	       (unsigned long long)s->delivered, (unsigned long long)s->retained_seen,
+	       (unsigned long long)s->wills_seen, (unsigned long long)s->must, s->o.version + 1,
+	       (unsigned long long)s->checks);
 	world_free(&s->w);
 	oracle_end(&s->o);
 	free(s->dev);
@@ -329,19 +341,27 @@ static u64 option_number(const char *text)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", 1, NULL, 's'}, {"steps", 1, NULL, 'n'},
-						{"devices", 1, NULL, 'd'}, {"shards", 1, NULL, 'k'}, {0}};
+	static const struct option options[] = {{"seed", 1, NULL, 's'},
+						{"steps", 1, NULL, 'n'},
+						{"devices", 1, NULL, 'd'},
+						{"shards", 1, NULL, 'k'},
+						{0}};
 	u64 seed = 1, steps = 100000, devices = 200, shards = 3;
 	struct sim *s;
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		u64 *to = o == 's' ? &seed : o == 'n' ? &steps : o == 'd' ? &devices : o == 'k' ? &shards : NULL;
+		u64 *to = o == 's'   ? &seed
+			  : o == 'n' ? &steps
+			  : o == 'd' ? &devices
+			  : o == 'k' ? &shards
+				     : NULL;
 		if (to == NULL)
 			return 2;
 		*to = option_number(optarg);
 	}
-	if (devices == 0 || devices > 100000 || shards == 0 || shards > W_SHARDS || steps > UINT32_MAX)
+	if (devices == 0 || devices > 100000 || shards == 0 || shards > W_SHARDS ||
+	    steps > UINT32_MAX)
 		return 2;
 	s = sim_new(seed, (u32)shards, (u32)devices);
 	for (s->step = 0; s->step < steps; s->step++)

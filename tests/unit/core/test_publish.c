@@ -250,8 +250,8 @@ static void test_shared_hands_on(void **state)
 	world_free(&w);
 }
 
-/* What another shard matched is looked at again where it arrives: the number of a subscription may mean another by
- * then. */
+/* What another shard matched is looked at again where it arrives: the number of a subscription may
+ * mean another by then. */
 static void test_match_grows_old(void **state)
 {
 	static const u8 unsub[] = {0xa2, 6, 0, 9, 0, 0, 1, 't'};

@@ -159,7 +159,8 @@ struct world *world_new(u32 shards, const struct core_limits *limits)
 	w->wall_ms = 1790000000000;
 	w->logins_tail = &w->logins;
 	for (u32 i = 0; i < W_SHARDS * W_SHARDS; i++)
-		w->lane[i / W_SHARDS][i % W_SHARDS].tail = &w->lane[i / W_SHARDS][i % W_SHARDS].head;
+		w->lane[i / W_SHARDS][i % W_SHARDS].tail =
+			&w->lane[i / W_SHARDS][i % W_SHARDS].head;
 	snprintf(w->listener.name, sizeof(w->listener.name), "test");
 	w->listener.tls = true;
 	w->listener.device = w->listener.service = limits != NULL ? *limits : world_limits();
@@ -167,9 +168,9 @@ struct world *world_new(u32 shards, const struct core_limits *limits)
 	hub_set_listeners(w->hub, &w->listener, 1, false);
 	for (u32 i = 0; i < shards; i++) {
 		w->self[i] = (struct wshard){w, i};
-		w->env[i] = (struct core_env){&w->self[i],	 env_login,  env_post,	env_move,
-					      env_dirty, env_close,  env_pause, env_resume,
-					      env_event, env_random, env_wall};
+		w->env[i] = (struct core_env){&w->self[i], env_login,  env_post,  env_move,
+					      env_dirty,   env_close,  env_pause, env_resume,
+					      env_event,   env_random, env_wall};
 		w->core[i] = core_new(w->hub, i, &w->env[i], w->now_ms);
 	}
 	return w;

@@ -93,7 +93,8 @@ void wconn_free(struct wconn *c);		/* gone already */
 /* The next whole packet that came; false: none. */
 bool wconn_next(struct wconn *c, struct frame *f, struct slice *body);
 
-/* One thing that may happen next, any one: an answer, a message between shards.  False: nothing can. */
+/* One thing that may happen next, any one: an answer, a message between shards.  False: nothing
+ * can. */
 bool world_some(struct world *w);
 /* Input, a move, output or the end of one connection. */
 bool wconn_step(struct wconn *c);
