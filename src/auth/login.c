@@ -221,7 +221,7 @@ static bool password_held_off(struct auth *a, const struct login *l, const struc
 {
 	u64 last = 0, wall = auth_wall(a);
 
-	if (l->listener->limits.failed_logins == CONF_NO_LIMIT ||
+	if (l->listener->limits_none || l->listener->limits.failed_logins == CONF_NO_LIMIT ||
 	    throttle_open(&a->throttle, l->username, auth_now(a)))
 		return false;
 	if (source_get(a->db, i->id, slice_of(l->source, FAIRQ_KEY), &last) != E_OK)

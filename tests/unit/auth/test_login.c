@@ -216,6 +216,10 @@ static void no_limit_no_throttle(void **state)
 	f->a->conf.listener[0].limits.failed_logins = CONF_NO_LIMIT;
 	for (u32 i = 0; i < 2 * THROTTLE_FAILURES; i++)
 		assert_int_equal(fx_login(f, "c", "nobody", "wrong password").reason, E_CREDENTIAL);
+	f->a->conf.listener[0].limits.failed_logins = THROTTLE_FAILURES;
+	f->a->conf.listener[0].limits_none = true;
+	for (u32 i = 0; i < 2 * THROTTLE_FAILURES; i++)
+		assert_int_equal(fx_login(f, "c", "nobody", "wrong password").reason, E_CREDENTIAL);
 }
 
 /* Bad lengths, a listener that is not there: refused, and the process goes on (it may be a taken
