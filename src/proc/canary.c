@@ -96,8 +96,9 @@ static void put_publish(struct wr *w, bool v5)
 
 /* ---- one attempt
  * --------------------------------------------------------------------------------------- */
-/* A loopback address of its own for each attempt (127.64.0.0/10), so that its refusals count against
- * nobody else here, nor against its own next attempt: a reload soon after the start is judged, too. */
+/* A loopback address of its own for each attempt (127.64.0.0/10), so that its refusals count
+ * against nobody else here, nor against its own next attempt: a reload soon after the start is
+ * judged, too. */
 static struct sockaddr_in loopback_source(void)
 {
 	u32 r = 0;
@@ -178,11 +179,29 @@ static bool attempt_begin(struct attempt *a, char *what, size_t cap)
 	return false;
 }
 
-/* All that comes until the end; false: the end did not come. */
+/* The beginning of exactly one CONNACK with a refusing code, and nothing behind it? */
+static bool may_be_refusal(struct slice s, bool v5)
+{
+	if (s.n >= 1 && s.p[0] != 0x20)
+		return false;
+	if (s.n >= 2 && s.n - 2 > s.p[1])
+		return false;
+	if (s.n >= 3 && (s.p[2] & 1)) /* a session that exists */
+		return false;
+	return s.n < 4 || (v5 ? s.p[3] >= 0x80 : s.p[3] != 0);
+}
+
+/* Closed without a word, or after a whole refusal. */
+static bool is_refusal(struct slice s, bool v5)
+{
+	return s.n == 0 || (s.n >= 4 && s.n == (size_t)s.p[1] + 2 && may_be_refusal(s, v5));
+}
+
+/* Until the end, or until it is no refusal; false: neither came. */
 static bool attempt_read(struct attempt *a, u8 *b, size_t cap, size_t *n)
 {
 	*n = 0;
-	while (*n < cap) {
+	while (*n < cap && may_be_refusal(slice_of(b, *n), a->v5)) {
 		size_t got = 0;
 		enum err e;
 		if (a->tls != NULL) {
@@ -199,16 +218,6 @@ static bool attempt_read(struct attempt *a, u8 *b, size_t cap, size_t *n)
 		*n += got;
 	}
 	return true;
-}
-
-/* Nothing, or exactly one CONNACK with a refusing code. */
-static bool is_refusal(struct slice s, bool v5)
-{
-	if (s.n == 0)
-		return true;
-	if (s.n < 4 || s.p[0] != 0x20 || s.p[1] != s.n - 2 || (s.p[2] & 1))
-		return false;
-	return v5 ? s.p[3] >= 0x80 : s.p[3] != 0;
 }
 
 static int attempt_judge(struct attempt *a)
