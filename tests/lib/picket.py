@@ -13,6 +13,12 @@ from mqtt import Client
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PICKET_BUILD", ROOT / "build"))
 
+
+def sanitized():
+    """A build with sanitizers, whose sandbox is open: what proves the sandbox runs on the release build."""
+    return b"__asan_init" in (BUILD / "picketd").read_bytes()
+
+
 ROLES = """
 role sensor {
   publish   home/${device}/tele/#

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from picket import BUILD, Picket, Refused, free_port
+from picket import BUILD, Picket, Refused, free_port, sanitized
 
 
 def picketd(folder, config, *args, timeout=60, **kw):
@@ -97,7 +97,7 @@ def test_in_the_background_it_returns_when_ready(tmp_path):
         assert r.returncode == 0, r.stderr
         assert listening(port)
         status = subprocess.run([BUILD / "picket", "--run", tmp_path / "run", "status"], capture_output=True, text=True, timeout=20)
-        assert status.returncode == 0 and "refused, OK" in status.stdout
+        assert status.returncode == (3 if sanitized() else 0) and "refused, OK" in status.stdout
     finally:
         stop_daemon(tmp_path)
     assert not listening(port)
@@ -125,7 +125,7 @@ def test_as_a_plain_user(tmp_path_factory):
         assert r.returncode == 0, r.stderr
         pid = int((home / ".local/state/picket/lock").read_text())
         out = subprocess.run([home / "bin/picket", "--run", home / "picket", "status"], timeout=20, **as_nobody).stdout
-        assert out.count("sandbox seccomp, landlock") == 4, out
+        assert sanitized() or out.count("sandbox seccomp, landlock") == 4, out
         assert f"uid {nobody.pw_uid}" in out
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not alive(pid))
