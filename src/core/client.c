@@ -10,8 +10,7 @@
 
 typedef void packet_fn(struct core *c, struct client *cl, const struct frame *f, struct slice body);
 
-/* ---- deadlines
- * ------------------------------------------------------------------------------------ */
+/* ---- deadlines ----------------------------------------------------------------------- */
 
 const struct core_limits *client_limits(const struct client *cl)
 {
@@ -110,8 +109,7 @@ static void client_timeout(struct timer *t)
 	client_arm(c, cl);
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------- */
 
 struct client *core_open(struct core *c, void *conn, u32 listener, const u8 addr[16], u16 port,
 			 u64 accepted_ms, const char *tls)
@@ -241,8 +239,7 @@ void core_closed(struct core *c, struct client *cl, enum err why)
 	core_leave(c);
 }
 
-/* ---- back-pressure
- * ---------------------------------------------------------------------------------------- */
+/* ---- back-pressure ------------------------------------------------------------------- */
 
 void client_pause(struct core *c, struct client *cl, enum pause_why why)
 {
@@ -268,9 +265,7 @@ void client_resume(struct core *c, struct client *cl, enum pause_why why)
 	c->env.resume(c->env.arg, cl->conn);
 }
 
-/* ---- output
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- output -------------------------------------------------------------------------- */
 
 /* A client that reads nothing and goes on asking is not read either. */
 static void output_watch(struct core *c, struct client *cl)
@@ -336,9 +331,7 @@ void core_sent(struct core *c, struct client *cl, size_t bytes)
 	core_leave(c);
 }
 
-/* ---- input
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- input --------------------------------------------------------------------------- */
 
 static void on_ping(struct core *c, struct client *cl, const struct frame *f, struct slice body)
 {

@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "core/impl.h"
 
+enum { PURGE_EVERY_MS = 60000 };
+
 struct core *core_new(struct hub *h, u32 shard, const struct core_env *env, u64 now_ms)
 {
 	struct core *c = xcalloc(1, sizeof(*c));
@@ -90,6 +92,25 @@ u8 *core_scratch(struct core *c, size_t n)
 	return c->scratch;
 }
 
+static bool is_expired(void *arg, const struct retained *e)
+{
+	const struct core *c = arg;
+
+	return msg_expired(e->m, c->now_ms);
+}
+
+/* An expired one is never handed out; this gives its memory and its place back. */
+static void core_purge(struct core *c)
+{
+	struct retained_store *r = &c->hub->retained;
+
+	if (c->shard != 0 || c->now_ms < c->purge_ms)
+		return;
+	c->purge_ms = c->now_ms + PURGE_EVERY_MS;
+	if (atomic_load_explicit(&r->expiring, memory_order_relaxed) != 0)
+		retained_purge(r, is_expired, c);
+}
+
 void core_turn(struct core *c, u64 now_ms)
 {
 	OBJ_CHECK(c, CORE_MAGIC);
@@ -97,6 +118,7 @@ void core_turn(struct core *c, u64 now_ms)
 	c->now_ms = now_ms;
 	core_enter(c);
 	wheel_advance(&c->wheel, now_ms);
+	core_purge(c);
 	core_leave(c);
 	epoch_collect(&c->hub->epoch);
 }

@@ -136,7 +136,7 @@ void hub_set_listeners(struct hub *h, const struct core_listener *l, u32 n, bool
 struct core *core_new(struct hub *h, u32 shard, const struct core_env *env, u64 now_ms);
 void core_free(struct core **c); /* drops all clients and sessions; closes nothing */
 
-/* ---- connections ----------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------- */
 /* A connection is open (after TLS).  addr is copied.  NULL: refused (no memory). */
 struct client *core_open(struct core *c, void *conn, u32 listener, const u8 addr[16], u16 port,
 			 u64 accepted_ms, const char *tls);
@@ -151,8 +151,7 @@ void core_closed(struct core *c, struct client *cl, enum err why);
 void core_adopt(struct core *c, struct client *cl, void *conn);
 void *client_conn(const struct client *cl);
 
-/* ---- answers and messages ---------------------------------------------------------------------
- */
+/* ---- answers and messages ------------------------------------------------------------ */
 void core_login_done(struct core *c, u64 login_id, const struct login_answer *a);
 /* auth is away: every login in waiting is asked again through env->login. */
 void core_login_again(struct core *c);
@@ -164,8 +163,7 @@ void core_turn(struct core *c, u64 now_ms);
 /* When core_turn has to run next; UINT64_MAX: not before something happens. */
 u64 core_next(const struct core *c);
 
-/* ---- rights at every moment (I09, I11) ----------------------------------------------------------
- */
+/* ---- rights at every moment (I09, I11) ----------------------------------------------- */
 /* Publish a policy to all shards.  block is owned by the hub from now on and unmapped by
  * drop(block, len, arg) after the last reader.  Any thread; then core_rejudge on every shard. */
 void hub_set_policy(struct hub *h, const struct policy *p,
@@ -188,8 +186,7 @@ struct identity_change {
 void hub_identity_changed(struct hub *h, const struct identity_change *ch);
 void core_identity_apply(struct core *c, u64 identity_id);
 
-/* ---- for operators
- * --------------------------------------------------------------------------------- */
+/* ---- for operators ------------------------------------------------------------------- */
 struct client_info {
 	struct slice identity, client_id;
 	const char *listener, *tls;

@@ -71,8 +71,7 @@ void hub_free(struct hub **hp)
 	free(h);
 }
 
-/* ---- listeners ---------------------------------------------------------------------------------
- */
+/* ---- listeners ----------------------------------------------------------------------- */
 
 void hub_set_listeners(struct hub *h, const struct core_listener *l, u32 n, bool reload)
 {
@@ -112,8 +111,7 @@ void listener_set_unref(struct listener_set **sp)
 		free(s);
 }
 
-/* ---- policy
- * -------------------------------------------------------------------------------------- */
+/* ---- policy -------------------------------------------------------------------------- */
 
 void hub_set_policy(struct hub *h, const struct policy *p,
 		    void (*drop)(const struct policy *p, void *arg), void *arg)
@@ -146,8 +144,7 @@ u64 rights_serial(const struct hub *h)
 	return atomic_load_explicit(&h->serial, memory_order_acquire);
 }
 
-/* ---- who is watched
- * ------------------------------------------------------------------------------- */
+/* ---- who is watched ------------------------------------------------------------------ */
 
 bool hub_is_watched(struct hub *h, struct slice identity)
 {
@@ -156,6 +153,16 @@ bool hub_is_watched(struct hub *h, struct slice identity)
 			return true;
 	}
 	return false;
+}
+
+bool hub_watches(struct hub *h, struct slice identity)
+{
+	bool yes;
+
+	pthread_mutex_lock(&h->lock);
+	yes = hub_is_watched(h, identity);
+	pthread_mutex_unlock(&h->lock);
+	return yes;
 }
 
 static void watch_list(struct hub *h, struct slice identity, bool on)

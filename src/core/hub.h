@@ -53,5 +53,6 @@ static inline const struct policy_box *hub_policy(const struct hub *h)
 struct listener_set *hub_listeners(struct hub *h); /* a reference */
 void listener_set_unref(struct listener_set **s);
 bool hub_is_watched(struct hub *h, struct slice identity); /* the lock is held */
+bool hub_watches(struct hub *h, struct slice identity);	   /* takes it */
 
 #endif

@@ -84,7 +84,7 @@ struct client {
 struct sub {
 	struct filter filter; /* views text */
 	u32 id;		      /* Subscription Identifier; 0: none */
-	u8 qos, retain_handling;
+	u8 granted, qos;      /* as SUBACK said; as the rights of now allow */
 	bool no_local, retain_as_published;
 	bool clear; /* under serial: nothing of it is denied */
 	u64 serial; /* of the rights that clear was judged under; 0: judge again */
@@ -187,7 +187,8 @@ struct core {
 	struct client **waiting; /* logins under way, by the low bits of their id */
 	u32 nwaiting, waiting_cap;
 	u64 login_serial;
-	bool asking; /* inside env.login */
+	u64 purge_ms; /* when to look for expired retained messages again */
+	bool asking;  /* inside env.login */
 	struct limits *limits;
 	struct seg_pool segs;
 	struct pool queued_pool;

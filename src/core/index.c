@@ -9,7 +9,7 @@ enum { REFS_MIN = 2, STACK = 2 * LIM_TOPIC_LEVELS + 2 };
 #define LOAD(p)	      atomic_load_explicit(&(p), memory_order_acquire)
 #define PUBLISH(p, v) atomic_store_explicit(&(p), (v), memory_order_release)
 
-/* ---- arrays of references -------------------------------------------------------------------- */
+/* ---- arrays of references ------------------------------------------------------------ */
 
 static void refs_drop(struct retired *r)
 {
@@ -102,8 +102,7 @@ static void refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handl
 		refs_replace(e, at, refs_copy(r, 0));
 }
 
-/* ---- groups ------------------------------------------------------------------------------------
- */
+/* ---- groups -------------------------------------------------------------------------- */
 
 struct group *group_ref(struct group *g)
 {
@@ -221,8 +220,7 @@ u32 group_size(const struct group *g)
 	return r != NULL ? LOAD(r->n) : 0;
 }
 
-/* ---- the index
- * ----------------------------------------------------------------------------------- */
+/* ---- the index ----------------------------------------------------------------------- */
 
 void index_init(struct index *x, struct epoch *e, const struct hash_key *key)
 {
@@ -276,8 +274,7 @@ void index_remove(struct index *x, const struct filter *f, const struct handle *
 	ASSERT(atomic_fetch_sub_explicit(&x->subscriptions, 1, memory_order_relaxed) > 0);
 }
 
-/* ---- matching
- * --------------------------------------------------------------------------------------- */
+/* ---- matching ------------------------------------------------------------------------ */
 
 void match_init(struct match *m, u32 nshards)
 {

@@ -23,8 +23,7 @@ enum { V3_ACCEPTED, V3_VERSION, V3_CLIENT_ID, V3_UNAVAILABLE, V3_NOT_AUTHORIZED 
 enum { SHARD_SHIFT = 56, SLOT_BITS = 20, CONNACK_MAX = 512, ASSIGNED_RANDOM = 20 };
 _Static_assert(WAIT_SLOTS_MAX == 1 << SLOT_BITS, "a login's id holds its slot");
 
-/* ---- refusing
- * ------------------------------------------------------------------------------------ */
+/* ---- refusing ------------------------------------------------------------------------ */
 
 static u8 v3_code(enum err why)
 {
@@ -61,6 +60,7 @@ static void refused_event(struct core *c, struct client *cl, enum err why)
 			       &p) == E_OK) {
 		e.client_id = p.client_id;
 		e.username = p.username;
+		e.watched = hub_watches(c->hub, p.username);
 	}
 	event_emit(c, &e);
 }
@@ -127,8 +127,7 @@ void login_due(struct core *c, struct client *cl)
 	client_end(c, cl, why);
 }
 
-/* ---- asking
- * ------------------------------------------------------------------------------------------ */
+/* ---- asking -------------------------------------------------------------------------- */
 
 /* A place among those who wait; false when there are too many. */
 static bool login_wait(struct core *c, struct client *cl)
@@ -279,8 +278,7 @@ void on_connect(struct core *c, struct client *cl, const struct frame *f, struct
 	login_ask(c, cl);
 }
 
-/* ---- the client id
- * ------------------------------------------------------------------------------------- */
+/* ---- the client id ------------------------------------------------------------------- */
 
 static bool starts_with(struct slice s, struct slice head)
 {
@@ -325,8 +323,7 @@ static struct slice client_id_assign(struct core *c, const struct grant *g, u8 *
 	return wr_done(&w);
 }
 
-/* ---- the answer
- * ----------------------------------------------------------------------------------------- */
+/* ---- the answer ---------------------------------------------------------------------- */
 
 static void login_home(struct core *c, struct client *cl);
 
@@ -389,9 +386,7 @@ void core_login_done(struct core *c, u64 id, const struct login_answer *a)
 	core_leave(c);
 }
 
-/* ---- home
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- home ---------------------------------------------------------------------------- */
 
 /* How many connections the identity would have with this one. */
 static bool connections_fit(const struct session *old, const struct who *w, const struct limits *l,

@@ -12,8 +12,7 @@ enum {
 	V3_WINDOW_MIN = 1024
 };
 
-/* ---- topic aliases
- * --------------------------------------------------------------------------------- */
+/* ---- topic aliases ------------------------------------------------------------------- */
 
 void aliases_free(struct client *cl)
 {
@@ -72,8 +71,7 @@ static enum err alias_resolve(struct client *cl, struct pkt_publish *p)
 	return topic.n != 0 ? topic_parse(topic, &p->topic) : E_PROTO;
 }
 
-/* ---- the message
- * ------------------------------------------------------------------------------------ */
+/* ---- the message --------------------------------------------------------------------- */
 
 /* What is passed on: everything but what concerns this hop (expiry is counted down, aliases are
  * ours). */
@@ -148,8 +146,7 @@ enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, s
 	return e;
 }
 
-/* ---- the answer
- * ---------------------------------------------------------------------------------------- */
+/* ---- the answer ---------------------------------------------------------------------- */
 
 /* The seam for durability: an acknowledgement that has to wait for a commit waits here.  Today
  * sessions live in memory, so what was routed is as safe as it gets and the answer leaves with this

@@ -6,8 +6,7 @@
 
 enum { FLIGHTS_MIN = 4, PIDS_MIN = 8, REASON_FAILED = 0x80, REASON_UNKNOWN = 0x92 };
 
-/* ---- messages towards the client
- * -------------------------------------------------------------------- */
+/* ---- messages towards the client ----------------------------------------------------- */
 
 struct flight *flights_at(const struct flights *f, u32 i)
 {
@@ -95,8 +94,7 @@ u16 session_pid(struct session *s)
 	return s->next_pid;
 }
 
-/* ---- QoS 2 from the client
- * ------------------------------------------------------------------------------- */
+/* ---- QoS 2 from the client ----------------------------------------------------------- */
 
 static u32 pids_find(const struct pids *p, u16 pid)
 {
@@ -138,9 +136,7 @@ bool pids_del(struct pids *p, u16 pid)
 	return true;
 }
 
-/* ---- packets
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- packets ------------------------------------------------------------------------- */
 
 void ack_send(struct core *c, struct client *cl, enum pkt_type type, u16 pid, u8 reason)
 {

@@ -95,8 +95,7 @@ static void send_flight(struct core *c, struct session *s, const struct delivery
 		UNREACHABLE("a kept message is there");
 }
 
-/* ---- waiting
- * ------------------------------------------------------------------------------------------ */
+/* ---- waiting ------------------------------------------------------------------------- */
 
 static bool queue_has_room(const struct core *c, const struct session *s, const struct delivery *d)
 {
@@ -217,8 +216,7 @@ void queue_rejudge(struct core *c, struct session *s)
 	queue_filter(c, s, keep_allowed);
 }
 
-/* ---- delivering
- * --------------------------------------------------------------------------------------------- */
+/* ---- delivering ---------------------------------------------------------------------- */
 
 void session_deliver(struct core *c, struct session *s, const struct delivery *d)
 {

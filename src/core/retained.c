@@ -15,6 +15,7 @@ void retained_init(struct retained_store *r, struct epoch *e, const struct hash_
 	r->bytes_max = bytes_max;
 	atomic_init(&r->count, 0);
 	atomic_init(&r->bytes, 0);
+	atomic_init(&r->expiring, 0);
 	ASSERT(pthread_mutex_init(&r->lock, NULL) == 0);
 	tree_init(&r->tree, e, key);
 }
@@ -44,15 +45,17 @@ void retained_free(struct retained_store *r)
 
 static void retained_count(struct retained_store *r, const struct retained *e, bool in)
 {
-	u64 bytes = msg_bytes(e->m);
+	u64 bytes = msg_bytes(e->m), expiring = e->m->expires_ms != 0;
 
 	if (in) {
 		atomic_fetch_add(&r->count, 1);
 		atomic_fetch_add(&r->bytes, bytes);
+		atomic_fetch_add(&r->expiring, expiring);
 		atomic_fetch_add(&e->author->pr->retained, 1);
 	} else {
 		ASSERT(atomic_fetch_sub(&r->count, 1) > 0);
 		ASSERT(atomic_fetch_sub(&r->bytes, bytes) >= bytes);
+		ASSERT(atomic_fetch_sub(&r->expiring, expiring) >= expiring);
 		ASSERT(atomic_fetch_sub(&e->author->pr->retained, 1) > 0);
 	}
 }

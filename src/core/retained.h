@@ -21,6 +21,7 @@ struct retained_store {
 	u32 total_max;
 	u64 bytes_max;
 	_Atomic u64 count, bytes;
+	_Atomic u64 expiring; /* those that a purge has to look for */
 };
 
 void retained_init(struct retained_store *r, struct epoch *e, const struct hash_key *key,

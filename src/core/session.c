@@ -6,8 +6,7 @@
 
 enum { MS = 1000 };
 
-/* ---- slots: how other shards name a session
- * -------------------------------------------------------- */
+/* ---- slots: how other shards name a session ------------------------------------------ */
 
 static u32 slot_take(struct core *c, struct session *s)
 {
@@ -48,8 +47,7 @@ struct session *core_session(const struct core *c, u32 slot, u32 gen)
 	return c->slots[slot].s;
 }
 
-/* ---- time away
- * ---------------------------------------------------------------------------------------- */
+/* ---- time away ----------------------------------------------------------------------- */
 
 static void session_arm(struct core *c, struct session *s)
 {
@@ -77,9 +75,7 @@ static void session_timeout(struct timer *t)
 	session_arm(c, s);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------------------- */
 
 /* Takes home (a claim) and who. */
 struct session *session_new(struct core *c, struct home *home, struct who *who)

@@ -6,6 +6,7 @@
 #include "core/impl.h"
 
 enum { CODE_V3_FAILED = 0x80, CODE_NO_SUBSCRIPTION = 0x11, ACK_HEAD = 32, HOLE = UINT32_MAX };
+enum { NOT_GRANTED = 0xff };
 enum { PROP_SUBSCRIPTION_ID = 0x0b };
 
 static struct handle session_handle(const struct core *c, const struct session *s)
@@ -80,14 +81,14 @@ void subs_drop_all(struct core *c, struct session *s)
 	s->subs_cap = 0;
 }
 
-/* The highest QoS, not above what is asked for, at which the filter is granted; 0xff: none. */
+/* The highest QoS, not above what is asked for, at which the filter is granted; or NOT_GRANTED. */
 static u8 subs_judge(const struct session *s, const struct filter *f, u8 qos, bool *clear)
 {
 	for (u8 q = qos;; q--) {
 		if (judge_subscribe(s->who, f, q, clear) == ALLOW)
 			return q;
 		if (q == 0)
-			return 0xff;
+			return NOT_GRANTED;
 	}
 }
 
@@ -98,26 +99,24 @@ void subs_rejudge(struct core *c, struct session *s)
 
 	for (u32 i = 0; i < s->subs_cap; i++) {
 		struct sub *b = s->subs[i];
+		bool clear;
 		u8 q;
 
 		if (b == NULL)
 			continue;
-		q = subs_judge(s, &b->filter, b->qos, &b->clear);
+		q = subs_judge(s, &b->filter, b->granted, &clear);
+		if (q == NOT_GRANTED) {
+			event_denied(c, s, ACT_SUBSCRIBE, sub_text(b), E_DENIED);
+			subs_remove(c, s, i);
+			continue;
+		}
 		b->serial = serial;
-		if (q == b->qos)
-			continue;
-		b->clear = b->clear && q == b->qos;
-		if (q != 0xff)
-			b->qos = q;
-		if (q != 0xff)
-			continue;
-		event_denied(c, s, ACT_SUBSCRIBE, sub_text(b), E_DENIED);
-		subs_remove(c, s, i);
+		b->clear = clear && q == b->granted;
+		b->qos = q;
 	}
 }
 
-/* ---- SUBSCRIBE
- * ------------------------------------------------------------------------------------------ */
+/* ---- SUBSCRIBE ----------------------------------------------------------------------- */
 
 static struct sub *sub_new(const struct sub_entry *e)
 {
@@ -145,10 +144,9 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 	}
 	b = s->subs[i];
 	b->id = id;
-	b->qos = qos;
+	b->qos = b->granted = qos;
 	b->no_local = e->no_local;
 	b->retain_as_published = e->retain_as_published;
-	b->retain_handling = e->retain_handling;
 	b->clear = clear;
 	b->serial = rights_serial(c->hub);
 	if (!*is_new)
@@ -167,7 +165,7 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 	if (e->err != E_OK)
 		return e->err;
 	*qos = subs_judge(s, &e->filter, e->qos, &clear);
-	if (*qos == 0xff) {
+	if (*qos == NOT_GRANTED) {
 		c->stats.denied_subscribe++;
 		s->denied++;
 		event_denied(c, s, ACT_SUBSCRIBE, e->raw, E_DENIED);

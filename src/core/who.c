@@ -13,8 +13,7 @@ static u8 *put(u8 *at, struct slice s, struct slice *out)
 	return at + s.n;
 }
 
-/* ---- grants
- * --------------------------------------------------------------------------------------- */
+/* ---- grants -------------------------------------------------------------------------- */
 
 static struct grant *grant_new(const struct identity_change *c)
 {
@@ -54,8 +53,7 @@ static void principal_grant_set(struct hub *h, struct principal *p, const struct
 		epoch_retire(&h->epoch, &old->gc, grant_drop);
 }
 
-/* ---- principals
- * -------------------------------------------------------------------------------------- */
+/* ---- principals ---------------------------------------------------------------------- */
 
 static struct slice principal_key(const struct principal *p)
 {
@@ -154,8 +152,7 @@ void hub_identity_changed(struct hub *h, const struct identity_change *c)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* ---- logins
- * -------------------------------------------------------------------------------------------- */
+/* ---- logins -------------------------------------------------------------------------- */
 
 struct who *who_new(struct hub *h, struct principal *pr, const struct who_login *l)
 {
@@ -197,9 +194,7 @@ void who_unref(struct who **wp)
 	free(w);
 }
 
-/* ---- judging
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- judging ------------------------------------------------------------------------- */
 
 /* False: this one has no rights at all now. */
 static bool judge_begin(const struct who *w, const struct policy_box **b, struct subject *s,

@@ -80,8 +80,7 @@ struct who *who_new(struct hub *h, struct principal *pr, const struct who_login 
 struct who *who_ref(struct who *w);
 void who_unref(struct who **w);
 
-/* ---- the choke point (I09): every question about rights, with the rights of this moment -------
- */
+/* ---- the choke point (I09): every question about rights, with the rights of this moment ---- */
 /* All inside an epoch. */
 enum verdict judge_publish(const struct who *w, const struct topic *t, u8 qos, bool retain);
 enum verdict judge_subscribe(const struct who *w, const struct filter *f, u8 qos, bool *clear);

@@ -32,8 +32,7 @@ static void say_ack(struct device *d, enum pkt_type type, u16 pid)
 	say(d, &w);
 }
 
-/* ---- what it says
- * --------------------------------------------------------------------------------- */
+/* ---- what it says -------------------------------------------------------------------- */
 
 static u32 record_new(struct device *d, bool will, u8 qos, bool retain)
 {
@@ -212,6 +211,14 @@ static bool sub_waits(const struct device *d)
 	return false;
 }
 
+static void filter_remember(struct device *d, const char *text)
+{
+	char *to = d->filter[d->nfilters++ % D_FILTERS];
+
+	memset(to, 0, O_TEXT);
+	memcpy(to, text, strlen(text));
+}
+
 /* One at a time, so that answers are easy to tell. */
 static void subscribe(struct device *d)
 {
@@ -230,6 +237,11 @@ static void subscribe(struct device *d)
 	} else {
 		struct sub_entry e;
 		random_filter(d->sim->w, b->filter, false);
+		if (d->shares) {
+			char plain[O_TEXT];
+			memcpy(plain, b->filter, O_TEXT);
+			snprintf(b->filter, O_TEXT, "$share/g/%.30s", plain);
+		}
 		for (u32 i = 0; i < D_SUBS; i++) {
 			if (&d->sub[i] != b && d->sub[i].live &&
 			    strcmp(d->sub[i].filter, b->filter) == 0) {
@@ -239,7 +251,7 @@ static void subscribe(struct device *d)
 		}
 		b->granted = 0;
 		b->qos = (u8)rnd(d, 3);
-		memcpy(d->filter[d->nfilters++ % D_FILTERS], b->filter, O_TEXT);
+		filter_remember(d, b->filter + (d->shares ? strlen("$share/g/") : 0));
 		e = (struct sub_entry){.raw = slice_str(b->filter), .qos = b->qos};
 		pkt_subscribe_encode(&w, (enum mqtt_version)d->version, b->pid, 0, &e, 1);
 	}
@@ -303,8 +315,7 @@ void device_link(struct device *d, bool all)
 	d->tx_n -= n;
 }
 
-/* ---- what it hears
- * ------------------------------------------------------------------------------------ */
+/* ---- what it hears ------------------------------------------------------------------- */
 
 void device_session_gone(struct device *d)
 {
@@ -458,6 +469,9 @@ static void hear_once(struct device *d, u32 rec, const struct record *r,
 	if (p->retain)
 		return;
 	*got = (u8)MIN(*got + 1, 255);
+	/* Overlapping shared subscriptions may each bring one. */
+	if (d->shares)
+		return;
 	if (p->qos == 2 && r->qos == 2)
 		CHECK(d, *got == 1);
 	hear_order(d, rec, r, p);

@@ -50,6 +50,7 @@ struct device {
 	char id[32];
 	u8 version, receive_max;
 	bool persistent;
+	bool shares;	/* all its subscriptions are shared */
 	bool ephemeral; /* the session of now ends with its connection */
 	enum dstate state;
 	bool clean, wrong; /* of the CONNECT under way */

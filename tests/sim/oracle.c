@@ -111,8 +111,7 @@ bool oracle_all(const struct oracle *o, u32 from, u32 identity, u32 action, cons
 	return true;
 }
 
-/* ---- changes
- * --------------------------------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------------------- */
 
 static struct rights_now *oracle_next(struct oracle *o)
 {

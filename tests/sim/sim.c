@@ -52,6 +52,7 @@ static void device_init(struct sim *s, u32 n)
 	snprintf(d->id, sizeof(d->id), "d%u:%u", d->identity, n);
 	d->version = versions[world_random(s->w, sizeof(versions))];
 	d->receive_max = (u8)(1 + world_random(s->w, 20));
+	d->shares = world_random(s->w, 6) == 0;
 	/* MQTT 3.1 is not told whether its session was there. */
 	d->persistent = d->version != MQTT_31 && world_random(s->w, 3) != 0;
 }
@@ -78,8 +79,7 @@ static struct sim *sim_new(u64 seed, u32 shards, u32 devices)
 	return s;
 }
 
-/* ---- connections that their device has left -----------------------------------------------------
- */
+/* ---- connections that their device has left ------------------------------------------ */
 
 static void orphans(struct sim *s, bool drop)
 {
@@ -97,8 +97,7 @@ static void orphans(struct sim *s, bool drop)
 	}
 }
 
-/* ---- rights change
- * ---------------------------------------------------------------------------------- */
+/* ---- rights change ------------------------------------------------------------------- */
 
 static void identity_off(struct sim *s, u32 identity)
 {
@@ -144,9 +143,7 @@ static void rights_change(struct sim *s)
 	}
 }
 
-/* ---- time
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- time ---------------------------------------------------------------------------- */
 
 static void time_passes(struct sim *s, u64 ms)
 {
@@ -158,8 +155,7 @@ static void time_passes(struct sim *s, u64 ms)
 		core_turn(w->core[i], w->now_ms);
 }
 
-/* ---- rest: everything that is under way arrives
- * ------------------------------------------------------------ */
+/* ---- rest: everything that is under way arrives -------------------------------------- */
 
 static bool device_rests(const struct device *d)
 {
@@ -203,7 +199,7 @@ static void come_to_rest(struct sim *s)
 /* Had this device to get that message? */
 static bool must_have(const struct sim *s, const struct device *d, const struct record *r)
 {
-	if (!d->session || r->version != s->o.version || d->since > r->step)
+	if (!d->session || d->shares || r->version != s->o.version || d->since > r->step)
 		return false;
 	for (u32 i = 0; i < D_SUBS; i++) {
 		const struct dsub *b = &d->sub[i];
@@ -278,9 +274,7 @@ static void interval_end(struct sim *s)
 	s->intervals++;
 }
 
-/* ---- steps
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- steps --------------------------------------------------------------------------- */
 
 static void device_turn(struct device *d)
 {

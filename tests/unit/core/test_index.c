@@ -173,8 +173,7 @@ static void test_group_takes_turns(void **state)
 	epoch_free(&e);
 }
 
-/* ---- retained
- * --------------------------------------------------------------------------------------- */
+/* ---- retained ------------------------------------------------------------------------ */
 
 struct found {
 	const struct filter *f;

@@ -240,6 +240,22 @@ static void test_roles_taken(void **state)
 	world_free(&w);
 }
 
+/* A condition takes QoS away and gives it back. */
+static void test_qos_lowered(void **state)
+{
+	struct world *w = rights_world(1);
+	struct wconn *s = peer_connect(w, .user = "r"), *p = peer_connect(w, .user = "w");
+
+	assert_int_equal(peer_subscribe(s, .filter = "#", .qos = 1), 1);
+	world_policy(w, "role reader { subscribe # if qos 0..0 }\nrole writer { publish # }\n");
+	peer_publish(p, .topic = "x", .qos = 1, .pid = 1);
+	assert_int_equal(peer_message(s, "x", NULL).qos, 0);
+	world_policy(w, "role reader { subscribe # }\nrole writer { publish # }\n");
+	peer_publish(p, .topic = "x", .qos = 1, .pid = 2);
+	assert_int_equal(peer_message(s, "x", NULL).qos, 1);
+	world_free(&w);
+}
+
 static void test_no_policy(void **state)
 {
 	struct world *w = world_new(1, NULL);
@@ -338,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_stale_answer),
 		cmocka_unit_test(test_credential_replaced),
 		cmocka_unit_test(test_roles_taken),
+		cmocka_unit_test(test_qos_lowered),
 		cmocka_unit_test(test_no_policy),
 		cmocka_unit_test(test_kick),
 		cmocka_unit_test(test_list),

@@ -223,8 +223,7 @@ static void test_queue_limit(void **state)
 	world_free(&w);
 }
 
-/* ---- wills
- * ------------------------------------------------------------------------------------------ */
+/* ---- wills --------------------------------------------------------------------------- */
 
 static void test_will(void **state)
 {
@@ -311,8 +310,7 @@ static void test_will_on_takeover(void **state)
 	world_free(&w);
 }
 
-/* ---- retained
- * ------------------------------------------------------------------------------------------- */
+/* ---- retained ------------------------------------------------------------------------ */
 
 static void test_retained(void **state)
 {
@@ -404,6 +402,23 @@ static void test_retained_limit(void **state)
 	world_free(&w);
 }
 
+static void test_retained_expires(void **state)
+{
+	struct world *w = peer_world(1);
+	struct wconn *p = peer_connect(w, .user = "b", .version = MQTT_5), *s;
+
+	peer_publish(p, .topic = "r", .retain = true, .expiry_s = 5);
+	peer_publish(p, .topic = "q", .retain = true);
+	world_advance(w, 6000);
+	s = peer_connect(w, .user = "a");
+	peer_subscribe(s, .filter = "#");
+	peer_message(s, "q", NULL);
+	peer_expect_nothing(s);
+	world_advance(w, 60000);
+	assert_int_equal(world_stats(w).retained, 1);
+	world_free(&w);
+}
+
 static void test_subscription_limit(void **state)
 {
 	struct core_limits l = world_limits();
@@ -468,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_retain_as_published),
 		cmocka_unit_test(test_retained_flood_arrives),
 		cmocka_unit_test(test_retained_limit),
+		cmocka_unit_test(test_retained_expires),
 		cmocka_unit_test(test_subscription_limit),
 		cmocka_unit_test(test_unsubscribe),
 	};

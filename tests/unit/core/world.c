@@ -5,8 +5,7 @@
 #include "base/mem.h"
 #include "world.h"
 
-/* ---- what core asks of its surroundings
- * ---------------------------------------------------------- */
+/* ---- what core asks of its surroundings ---------------------------------------------- */
 
 static struct world *world_of(void *arg)
 {
@@ -112,8 +111,7 @@ static u64 env_wall(void *arg)
 	return world_of(arg)->wall_ms;
 }
 
-/* ---- a world
- * ------------------------------------------------------------------------------------------- */
+/* ---- a world ------------------------------------------------------------------------- */
 
 struct core_limits world_limits(void)
 {
@@ -269,8 +267,7 @@ static void login_answer(struct world *w, const struct login *l)
 	core_login_done(w->core[l->id >> 56], l->id, &a);
 }
 
-/* ---- connections
- * --------------------------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------- */
 
 struct wconn *world_connect(struct world *w, u32 shard)
 {
@@ -395,9 +392,7 @@ bool wconn_step(struct wconn *c)
 	return did;
 }
 
-/* ---- going on
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- going on ------------------------------------------------------------------------ */
 
 /* The next message of a lane; lanes are tried from a given one on. */
 static bool step_post(struct world *w, u32 first)
