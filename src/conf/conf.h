@@ -1,7 +1,8 @@
 /* conf: the option table and everything that is made from it: parser, checks, printing, the manual.
  *
- * struct conf is plain data without pointers: the supervisor parses, every child gets the checked bytes.
- * Syntax is libconfuse's; an empty file is valid; an unknown key is an error that names the nearest one. */
+ * struct conf is plain data without pointers: the supervisor parses, every child gets the checked
+ * bytes. Syntax is libconfuse's; an empty file is valid; an unknown key is an error that names the
+ * nearest one. */
 #ifndef PICKET_CONF_CONF_H
 #define PICKET_CONF_CONF_H
 
@@ -9,8 +10,8 @@
 
 enum { CONF_LISTENERS = 16, CONF_NAMES = 16, CONF_NETS = 16, CONF_PATH = 256 };
 
-/* One row a limit: X(name, type, device default, service default, min, max, doc).  MS, SIZE, COUNT.  The
- * service default applies to identities of kind service.  Reloadable unless doc says so. */
+/* One row a limit: X(name, type, device default, service default, min, max, doc).  MS, SIZE, COUNT.
+ * The service default applies to identities of kind service.  Reloadable unless doc says so. */
 #include "conf/limits.def"
 
 #define X(name, type, dev, svc, min, max, doc) u64 name;
@@ -27,20 +28,20 @@ struct conf_net {
 
 struct conf_listener {
 	char name[32];
-	char bind[128]; /* "*:8883", "127.0.0.1:1883", "[::1]:8883" */
+	char bind[128];	  /* "*:8883", "127.0.0.1:1883", "[::1]:8883" */
 	char address[64]; /* taken apart: "" means every address */
 	u16 port;
 	bool tls;
-	bool loopback; /* the address is a loopback one */
+	bool loopback;					     /* the address is a loopback one */
 	bool allow_certificate, allow_token, allow_password; /* authenticators */
-	bool limits_none; /* limits { all = none } */
-	char anonymous_role[132]; /* "" : none */
+	bool limits_none;				     /* limits { all = none } */
+	char anonymous_role[132];			     /* "" : none */
 	char accept_risk[256];
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
 	u32 nets; /* networks that may connect; 0: all (required for plaintext off loopback) */
 	struct conf_net net[CONF_NETS];
 	struct conf_limits limits; /* the global ones with this listener's changes */
-	u32 line; /* where it stands in the file, for messages; 0: it does not */
+	u32 line;		   /* where it stands in the file, for messages; 0: it does not */
 };
 
 struct conf {
@@ -66,15 +67,20 @@ struct conf_error {
 /* Everything at its default: one TLS listener "mqtts" on *:8883. */
 void conf_defaults(struct conf *c);
 /* Parse text (the content of path).  E_CONFIG fills err. */
-enum err conf_parse(const char *path, const char *text, struct conf *out, struct conf_error *err) MUST;
+enum err conf_parse(const char *path, const char *text, struct conf *out,
+		    struct conf_error *err) MUST;
 /* Read path (a missing default file is an empty one; missing is E_CONFIG when must_exist). */
-enum err conf_load(const char *path, bool must_exist, struct conf *out, struct conf_error *err) MUST;
-/* The checked configuration as text that parses back to the same (conf_print), and the manual of one
- * option or of all (name NULL): name, type, default, range, what it is for.  The caller frees *text. */
+enum err conf_load(const char *path, bool must_exist, struct conf *out,
+		   struct conf_error *err) MUST;
+/* The checked configuration as text that parses back to the same (conf_print), and the manual of
+ * one option or of all (name NULL): name, type, default, range, what it is for.  The caller frees
+ * *text. */
 enum err conf_print(const struct conf *c, char **text) MUST;
 enum err conf_explain(const char *name, char **text) MUST;
-/* What a reload cannot change (state_dir, run_dir, shards): fills err with the name of the first. */
-enum err conf_reload_ok(const struct conf *from, const struct conf *to, struct conf_error *err) MUST;
+/* What a reload cannot change (state_dir, run_dir, shards): fills err with the name of the first.
+ */
+enum err conf_reload_ok(const struct conf *from, const struct conf *to,
+			struct conf_error *err) MUST;
 /* Bytes of a received struct conf: strings terminated, counts in range.  For children. */
 bool conf_valid(const struct conf *c) MUST;
 

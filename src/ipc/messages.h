@@ -20,7 +20,7 @@ struct m_link {
 };
 struct m_config {
 	u64 generation;
-	u32 size; /* sizeof(struct conf), which is what the memfd holds */
+	u32 size;   /* sizeof(struct conf), which is what the memfd holds */
 	u32 reload; /* 0 at start, 1 at SIGHUP: answer CONFIG_DONE, change nothing on an error */
 };
 struct m_listener {
@@ -29,18 +29,27 @@ struct m_listener {
 	u32 last; /* no more of this generation follow */
 };
 
-/* Files are opened by the supervisor under these names only; index tells several of a kind apart. */
+/* Files are opened by the supervisor under these names only; index tells several of a kind apart.
+ */
 enum file_name {
-	FILE_CA_KEY, FILE_CA_CERT, FILE_SERVER_KEY, FILE_SERVER_CERT,
-	FILE_EXTERNAL_CERT, FILE_EXTERNAL_KEY, /* index: listener */
-	FILE_PEPPER, FILE_AUTH_DIR, FILE_BOOTSTRAP,
+	FILE_CA_KEY,
+	FILE_CA_CERT,
+	FILE_SERVER_KEY,
+	FILE_SERVER_CERT,
+	FILE_EXTERNAL_CERT,
+	FILE_EXTERNAL_KEY, /* index: listener */
+	FILE_PEPPER,
+	FILE_AUTH_DIR,
+	FILE_BOOTSTRAP,
 	FILE_BOOTSTRAP_SECRET, /* index: nth secret file named by the bootstrap policy */
-	FILE_LOG, FILE_N
+	FILE_LOG,
+	FILE_N
 };
 enum file_mode {
 	FILE_READ,
 	FILE_NEW,  /* a temporary; FILE_COMMIT fsyncs and renames it into place */
-	FILE_DONE, /* in FILE, the answer to FILE_COMMIT (same id): err says whether it is in place */
+	FILE_DONE, /* in FILE, the answer to FILE_COMMIT (same id): err says whether it is in place
+		    */
 };
 struct m_file_get {
 	u32 file, index, mode;
@@ -54,7 +63,7 @@ struct m_start {
 	u32 first_start; /* the state folder was empty */
 };
 struct m_ready {
-	u32 seccomp; /* 1: a filter is in force */
+	u32 seccomp;	  /* 1: a filter is in force */
 	u32 landlock_abi; /* 0: none */
 };
 struct m_config_done {
@@ -68,7 +77,8 @@ struct m_generation {
 struct m_login {
 	u64 now_ms;
 	u32 listener;
-	u16 client_id_len, username_len, password_len; /* the tail, in this order, then cn and san */
+	u16 client_id_len, username_len,
+		password_len; /* the tail, in this order, then cn and san */
 	u16 cert_cn_len, cert_san_len;
 	u8 has_username, has_password;
 	u8 version; /* 3, 4, 5 */
@@ -76,15 +86,23 @@ struct m_login {
 	u8 addr[16];
 };
 enum identity_kind { KIND_DEVICE, KIND_USER, KIND_SERVICE, KIND_ANONYMOUS };
-enum identity_status { STATUS_REVOKED = 0, STATUS_ACTIVE, STATUS_MUST_ROTATE, STATUS_QUARANTINED, STATUS_SUSPENDED };
-/* The client id pattern of VERDICT and IDENTITY: empty is the default of the kind (device: the name, or the
- * name, ':' and anything; others: anything); else a literal, or a prefix that ends in '*'. */
+enum identity_status {
+	STATUS_REVOKED = 0,
+	STATUS_ACTIVE,
+	STATUS_MUST_ROTATE,
+	STATUS_QUARANTINED,
+	STATUS_SUSPENDED
+};
+/* The client id pattern of VERDICT and IDENTITY: empty is the default of the kind (device: the
+ * name, or the name, ':' and anything; others: anything); else a literal, or a prefix that ends in
+ * '*'. */
 struct m_verdict {
-	u32 verdict; /* 1: allow; all else denies */
-	u32 reason;  /* enum err, for the log alone: what leaves is the same for all (E_BUSY and E_UNAVAILABLE apart) */
+	u32 verdict;	 /* 1: allow; all else denies */
+	u32 reason;	 /* enum err, for the log alone: what leaves is the same for all (E_BUSY and
+			    E_UNAVAILABLE apart) */
 	u64 identity_id; /* never reused; 0 for anonymous */
-	u64 generation;  /* of the identity, as of this answer */
-	u64 expires_ms;  /* wall clock; 0: never */
+	u64 generation;	 /* of the identity, as of this answer */
+	u64 expires_ms;	 /* wall clock; 0: never */
 	u32 kind;
 	u32 credential; /* number of the credential used */
 };
@@ -98,12 +116,19 @@ struct m_identity {
 	u64 generation; /* GENERATION_DONE is awaited */
 	u32 status; /* revoked or suspended: close its clients, drop its sessions, void its wills */
 	u32 kind;
-	u32 credential_min; /* close clients whose VERDICT named a lower credential (rotated, expired) */
+	u32 credential_min; /* close clients whose VERDICT named a lower credential (rotated,
+			       expired) */
 	u32 unused;
 };
 
 /* What a handshake may ask to have signed (RFC 8446 section 4.4.3; RFC 5246 section 7.4.3). */
-enum sign_alg { SIGN_ECDSA_SHA256 = 1, SIGN_ECDSA_SHA384, SIGN_RSA_PSS_SHA256, SIGN_RSA_PSS_SHA384, SIGN_RSA_PKCS1_SHA256 };
+enum sign_alg {
+	SIGN_ECDSA_SHA256 = 1,
+	SIGN_ECDSA_SHA384,
+	SIGN_RSA_PSS_SHA256,
+	SIGN_RSA_PSS_SHA384,
+	SIGN_RSA_PKCS1_SHA256
+};
 enum sign_shape { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER_KX };
 struct m_sign {
 	u32 slot; /* which certificate: 0 built-in, 1 + listener index for an external one */
@@ -134,11 +159,21 @@ struct m_call_reply {
 	u32 err;
 	u32 size;
 };
-enum keys_op { KEYS_CA_CERT = 1, KEYS_SERVER_CERT, KEYS_CA_BACKUP /* tail = passphrase; reply = PKCS#8 PEM, encrypted, and the certificate */, KEYS_RENEW };
+enum keys_op {
+	KEYS_CA_CERT = 1,
+	KEYS_SERVER_CERT,
+	KEYS_CA_BACKUP /* tail = passphrase; reply = PKCS#8 PEM, encrypted, and the certificate */,
+	KEYS_RENEW
+};
 struct m_keys_call {
 	u32 op;
 };
-enum sup_op { SUP_STATUS = 1, SUP_RELOAD, SUP_LOG /* reply: the log, read-only */, SUP_CONFIG /* reply tail: nothing; memfd: struct conf */ };
+enum sup_op {
+	SUP_STATUS = 1,
+	SUP_RELOAD,
+	SUP_LOG /* reply: the log, read-only */,
+	SUP_CONFIG /* reply tail: nothing; memfd: struct conf */
+};
 struct m_sup_call {
 	u32 op;
 };
@@ -157,7 +192,8 @@ struct client_row {
 	char identity[132], client_id[260], addr[64], listener[32], tls[32];
 	u64 connected_wall_ms, last_in_ms_ago;
 	u64 msgs_in, msgs_out, bytes_in, bytes_out, denied, dropped;
-	u32 version, keep_alive_s, subscriptions, queued, inflight, shard, kind, online, clean, quirks;
+	u32 version, keep_alive_s, subscriptions, queued, inflight, shard, kind, online, clean,
+		quirks;
 };
 struct m_rows {
 	u32 count, row_size;
@@ -170,7 +206,8 @@ struct m_kicked {
 };
 struct m_stats {
 	u64 clients, sessions, subscriptions, retained, msgs_in, msgs_out, bytes_in, bytes_out;
-	u64 logins_ok, logins_refused, denied_publish, denied_subscribe, denied_delivery, dropped, malformed;
+	u64 logins_ok, logins_refused, denied_publish, denied_subscribe, denied_delivery, dropped,
+		malformed;
 	u64 plaintext_logins, policy_generation, tls_handshakes, tls_failed;
 };
 struct m_watch {
@@ -180,7 +217,7 @@ struct m_event {
 	u64 wall_ms;
 };
 
-#define R(name) (1u << ROLE_##name)
+#define R(name)				     (1u << ROLE_##name)
 #define X(name, from, to, payload, tail, fd) IPC_##name,
 enum ipc_type { IPC_NONE, IPC_TABLE(X) IPC_N };
 #undef X

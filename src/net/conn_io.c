@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/mem.h"
 #include "net/loop_i.h"
 
 /* ---- in
@@ -64,8 +65,16 @@ static size_t conn_offer(struct conn *c, const u8 *p, size_t n)
 	return off;
 }
 
+/* Before login the bytes hold somebody's password. */
+static void wipe_if_young(const struct conn *c, u8 *p, size_t n)
+{
+	if (c->flags & CF_YOUNG && n != 0)
+		mem_wipe(p, n);
+}
+
 static void held_drop(struct conn *c)
 {
+	wipe_if_young(c, c->held, c->held_n);
 	free(c->held);
 	c->held = NULL;
 	c->held_n = c->held_cap = 0;
@@ -145,6 +154,8 @@ void conn_read(struct conn *c)
 		c->held_n = (u32)(p == c->held ? had + n : had);
 		used = conn_offer(c, p, had + n);
 		held_keep(c, p + used, had + n - used);
+		if (p == c->loop->rbuf)
+			wipe_if_young(c, p, had + n);
 	}
 	/* The end of a paused connection is seen again once what is kept has been offered. */
 	if (end == E_OK || c->state != CONN_OPEN || (end == E_EOF && c->flags & CF_PAUSED))

@@ -146,8 +146,10 @@ static void linked(struct child *c, enum role peer)
 		shards_tell(b, SI_LOGIN_AGAIN, 0, NULL);
 	if (peer == ROLE_KEYS)
 		sign_again(b);
-	if (peer == ROLE_ADMIN) /* says anew whom it watches */
+	if (peer == ROLE_ADMIN) { /* says anew whom it watches */
 		atomic_store(&b->watching, 0);
+		atomic_store(&b->watching_all, 0);
+	}
 }
 
 /* ---- life

@@ -45,6 +45,14 @@ enum err admin_ask(struct broker *b, const struct ipc_msg *m)
 	return E_OK;
 }
 
+static void count(_Atomic u32 *n, bool up)
+{
+	if (up)
+		atomic_fetch_add(n, 1);
+	else if (atomic_load(n) > 0)
+		atomic_fetch_sub(n, 1);
+}
+
 enum err admin_watch(struct broker *b, const struct ipc_msg *m)
 {
 	const struct m_watch *w = m->body;
@@ -53,11 +61,11 @@ enum err admin_watch(struct broker *b, const struct ipc_msg *m)
 
 	if (r.err != E_OK)
 		return E_IPC;
-	hub_watch(b->hub, identity, w->on != 0);
-	if (w->on)
-		atomic_fetch_add(&b->watching, 1);
-	else if (atomic_load(&b->watching) > 0)
-		atomic_fetch_sub(&b->watching, 1);
+	if (identity.n != 0)
+		hub_watch(b->hub, identity, w->on != 0);
+	count(&b->watching, w->on != 0);
+	if (identity.n == 0)
+		count(&b->watching_all, w->on != 0);
 	return E_OK;
 }
 

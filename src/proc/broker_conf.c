@@ -150,7 +150,9 @@ enum err conf_take(struct broker *b, struct ipc_msg *m)
 	if (!mc->reload)
 		return e;
 	conf_answer(b, mc->generation, e, e == E_OK ? "" : "the new configuration does not check");
-	if (e == E_OK)
+	if (e == E_OK) {
+		tls_renew(b);
 		listeners_open(b);
+	}
 	return E_OK;
 }

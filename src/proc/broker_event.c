@@ -160,14 +160,22 @@ static void text_other(const struct core_event *e, char *out, size_t cap)
 			 err_text(e->why));
 }
 
+/* A refused login names only whom it claims to be: whoever watches finds out whether it is theirs.
+ */
+static bool is_watched(const struct shard *s, const struct core_event *e)
+{
+	return e->watched || atomic_load_explicit(&s->b->watching_all, memory_order_relaxed) != 0 ||
+	       (e->kind == EV_REFUSED &&
+		atomic_load_explicit(&s->b->watching, memory_order_relaxed) != 0);
+}
+
 static void watch_event(struct shard *s, const struct core_event *e)
 {
 	struct slice who = e->identity.n != 0 ? e->identity : e->username;
 	bool denied = e->kind == EV_DENIED;
 	char text[1024];
 
-	if (!e->watched && (atomic_load_explicit(&s->b->watching, memory_order_relaxed) == 0 ||
-			    e->kind == EV_PUBLISH || e->kind == EV_SUBSCRIBE))
+	if (!is_watched(s, e))
 		return;
 	if (e->kind == EV_CONNECT)
 		text_connect(e, text, sizeof(text));

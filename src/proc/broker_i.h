@@ -123,7 +123,7 @@ struct broker {
 	/* From the shards. */
 	struct inbox inbox;
 	int wake_fd;
-	_Atomic u32 watching;			   /* identities that admin watches */
+	_Atomic u32 watching, watching_all;	   /* identities that admin watches; every one */
 	int listen_fd[CONF_LISTENERS][LIM_SHARDS]; /* received and not yet opened; -1 */
 	struct blob *chain[LIM_TLS_SLOTS];
 	struct net_tls *tls[CONF_LISTENERS];
@@ -164,6 +164,8 @@ void sign_send(struct broker *b, struct sign_order *o);
 void sign_again(struct broker *b);
 enum err sign_answer(struct broker *b, const struct ipc_msg *m) MUST;
 enum err tls_chain(struct broker *b, struct ipc_msg *m) MUST;
+/* The configuration has changed: every listener's TLS is made anew. */
+void tls_renew(struct broker *b);
 void tls_tickets(struct broker *b, const struct m_ticket_keys *k);
 /* Open what is ready to be opened. */
 void listeners_open(struct broker *b);

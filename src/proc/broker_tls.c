@@ -146,6 +146,12 @@ static void tls_swap(struct broker *b, u32 listener)
 		shard_tell(&b->shard[i], SI_TLS, listener, net_tls_ref(t));
 }
 
+void tls_renew(struct broker *b)
+{
+	for (u32 i = 0; i < b->conf.listeners; i++)
+		tls_swap(b, i);
+}
+
 enum err tls_chain(struct broker *b, struct ipc_msg *m)
 {
 	const struct m_tls_chain *c = m->body;

@@ -44,14 +44,16 @@ void sandbox_hold_landlock(u32 abi);
  * stay outside. */
 bool sandbox_enter(enum role role, struct m_ready *ready);
 
-/* The supervisor's own, which its children inherit.  E_UNAVAILABLE: the kernel has no seccomp; E_IO. */
+/* The supervisor's own, which its children inherit.  E_UNAVAILABLE: the kernel has no seccomp;
+ * E_IO. */
 enum err sandbox_supervisor(void) MUST;
 
 /* Adds the system calls of the groups to a libseccomp filter context. */
 bool sandbox_allow(void *filter, u32 groups);
 /* Adds what no process of picketd ever does, to be refused. */
 bool sandbox_forbid(void *filter);
-/* abi 0: the kernel has no Landlock.  folder: a descriptor, or -1 for none at all.  connects: TCP stays. */
+/* abi 0: the kernel has no Landlock.  folder: a descriptor, or -1 for none at all.  connects: TCP
+ * stays. */
 enum err landlock_close(int folder, bool connects, u32 abi_max, u32 *abi) MUST;
 
 #endif

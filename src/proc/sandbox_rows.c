@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "proc/sandbox.h"
 
@@ -121,7 +122,6 @@ static const struct call calls[] = {
 	CALL(SB_COMMON, futex_waitv),
 	CALL(SB_COMMON, sched_yield),
 	CALL(SB_COMMON, sched_getaffinity),
-	CALL(SB_COMMON, sched_setaffinity),
 	CALL(SB_COMMON, sched_getparam),
 	CALL(SB_COMMON, sched_getscheduler),
 	CALL(SB_COMMON, getcpu),
@@ -136,7 +136,6 @@ static const struct call calls[] = {
 	CALL(SB_COMMON, rt_sigprocmask),
 	CALL(SB_COMMON, rt_sigreturn),
 	CALL(SB_COMMON, sigaltstack),
-	CALL(SB_COMMON, tgkill),
 	CALL(SB_COMMON, restart_syscall),
 	/* who and when */
 	CALL(SB_COMMON, clock_gettime),
@@ -228,6 +227,14 @@ static bool refuse_open(void *filter)
 				to_read) == 0;
 }
 
+/* abort() sends to its own process; to no other. */
+static bool allow_own_signals(void *filter)
+{
+	const struct scmp_arg_cmp self = {0, SCMP_CMP_EQ, (u64)getpid(), 0};
+
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, self) == 0;
+}
+
 static bool allow_call(void *filter, const struct call *c)
 {
 	struct scmp_arg_cmp when[2];
@@ -297,5 +304,5 @@ bool sandbox_allow(void *filter, u32 groups)
 		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO((u32)soft[i].err), soft[i].nr, 0) != 0)
 			return false;
 	}
-	return groups & SB_FOLDER || refuse_open(filter);
+	return allow_own_signals(filter) && (groups & SB_FOLDER || refuse_open(filter));
 }

@@ -100,7 +100,7 @@ bool sup_admin_socket(struct sup *s);
  * ---------------------------------------------------------------------------- */
 /* Sockets for every listener of c; those that have (NULL: none) already holds are used again. */
 bool sockets_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
-		    struct sup_listeners *out);
+		  struct sup_listeners *out);
 /* Close those that other does not share. */
 void sockets_close(struct sup_listeners *l, const struct sup_listeners *other);
 /* Hand all to broker. */

@@ -116,7 +116,7 @@ static const struct sup_listener *listener_find(const struct sup_listeners *in,
 }
 
 bool sockets_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
-		    struct sup_listeners *out)
+		  struct sup_listeners *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (u32 i = 0; i < c->listeners; i++) {

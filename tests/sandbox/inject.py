@@ -11,7 +11,7 @@ import signal
 import pytest
 
 NR = {"open": 2, "mmap": 9, "mprotect": 10, "socket": 41, "connect": 42, "bind": 49, "clone": 56, "fork": 57, "execve": 59,
-      "kill": 62, "truncate": 76, "ptrace": 101, "setuid": 105, "getppid": 110, "mount": 165, "openat": 257, "unlinkat": 263,
+      "kill": 62, "truncate": 76, "ptrace": 101, "setuid": 105, "getppid": 110, "mount": 165, "tgkill": 234, "openat": 257, "unlinkat": 263,
       "process_vm_readv": 310, "bpf": 321, "execveat": 322, "io_uring_setup": 425}
 AT_FDCWD = -100
 O_RDONLY, O_RDWR, O_CREAT, O_CLOEXEC = 0, 2, 0o100, 0o2000000

@@ -88,6 +88,7 @@ BROKER = [
     ("look into keys", "process_vm_readv", ("{keys}", 0, 0, 0, 0, 0)),
     ("trace keys", "ptrace", (16, "{keys}", 0, 0)),
     ("kill the supervisor", "kill", ("{sup}", 9)),
+    ("kill a thread of the supervisor", "tgkill", ("{sup}", "{sup}", 9)),
     ("become root", "setuid", (0,)),
     ("mount", "mount", (0, 0, 0, 0, 0)),
     ("load a program into the kernel", "bpf", (0, 0, 0)),

@@ -23,7 +23,7 @@
 
 typedef int attempt_fn(void); /* errno of a failure, 0 when it worked */
 
-enum { ENDED = -1 };
+enum { ENDED = -1, ABORTED = -2 };
 static u32 hold;
 static char folder[] = "/tmp/picket-sandbox-XXXXXX";
 
@@ -48,8 +48,8 @@ static int inside(enum role role, attempt_fn *attempt)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (WIFSIGNALED(status)) {
-		assert_int_equal(WTERMSIG(status), SIGSYS);
-		return ENDED;
+		assert_true(WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGABRT);
+		return WTERMSIG(status) == SIGSYS ? ENDED : ABORTED;
 	}
 	return WEXITSTATUS(status);
 }
@@ -124,6 +124,11 @@ static int try_kill(void)
 	return outcome(kill(getppid(), 0));
 }
 
+static int try_abort(void)
+{
+	abort();
+}
+
 static void *thread_body(void *arg)
 {
 	void *p = malloc(300000);
@@ -168,6 +173,13 @@ static void test_nobody_may(void **state)
 		assert_int_equal(inside(all[i], try_kill), ENDED);
 		assert_int_equal(inside(all[i], try_unix), ENDED);
 	}
+}
+
+/* An assertion that fails ends as such, not as a breach of the sandbox. */
+static void test_abort_is_an_abort(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		assert_int_equal(inside(all[i], try_abort), ABORTED);
 }
 
 static void test_only_the_canary_connects(void **state)
@@ -236,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life_goes_on),
 		cmocka_unit_test(test_nobody_may),
+		cmocka_unit_test(test_abort_is_an_abort),
 		cmocka_unit_test(test_only_the_canary_connects),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_files_landlock_2),
