@@ -21,6 +21,8 @@ enum {
 };
 enum { V3_ACCEPTED, V3_VERSION, V3_CLIENT_ID, V3_UNAVAILABLE, V3_NOT_AUTHORIZED = 5 };
 enum { SHARD_SHIFT = 56, SLOT_BITS = 20, CONNACK_MAX = 512, ASSIGNED_RANDOM = 20 };
+/* Sessions of one identity, those without a connection too. */
+enum { SESSIONS_A_CONNECTION = 4, SESSIONS_MIN = 16, SESSIONS_ANONYMOUS = 10000 };
 _Static_assert(WAIT_SLOTS_MAX == 1 << SLOT_BITS, "a login's id holds its slot");
 
 /* ---- refusing ------------------------------------------------------------------------ */
@@ -408,6 +410,20 @@ static u32 expiry_wanted(const struct pkt_connect *p)
 	return PROP_HAS(&p->props, P_SESSION_EXPIRY) ? p->props.session_expiry : 0;
 }
 
+/* How long the session may outlive its connection.  An identity that leaves ever new ones behind
+ * (SESS-HOARD) is still let in, but what it leaves from then on ends with its connection. */
+static u32 expiry_given(const struct session *s, const struct pkt_connect *p, u32 kind)
+{
+	const struct core_limits *l = &s->lim->v;
+	u64 most = kind == WHO_ANONYMOUS ? SESSIONS_ANONYMOUS
+					 : MAX(SESSIONS_A_CONNECTION * (u64)l->connections_identity,
+					       SESSIONS_MIN);
+
+	if (atomic_load(&s->who->pr->sessions) > most)
+		return 0;
+	return MIN(expiry_wanted(p), l->session_expiry_max_s);
+}
+
 /* The keep alive in force: MQTT 5 is told ours, 3 keeps its own. */
 static void keep_alive_set(struct client *cl, const struct pkt_connect *p, struct pkt_connack *ack)
 {
@@ -537,7 +553,7 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	s->lim = lim;
 	s->version = (u8)p->version;
 	s->clean = p->clean_start;
-	s->expiry_s = MIN(expiry_wanted(p), lim->v.session_expiry_max_s);
+	s->expiry_s = expiry_given(s, p, h->kind);
 	s->will = p->has_will ? will_new(p, s->who, s->expiry_s) : NULL;
 	cl->state = C_LIVE;
 	session_attach(c, s, cl);

@@ -93,6 +93,7 @@ struct session *session_new(struct core *c, struct home *home, struct who *who)
 	STAILQ_INIT(&s->queue);
 	slot_take(c, s);
 	home->session = s;
+	atomic_fetch_add(&who->pr->sessions, 1);
 	c->stats.sessions++;
 	return s;
 }
@@ -153,6 +154,7 @@ void session_end(struct core *c, struct session **sp)
 		limits_unref(c, &s->lim);
 	s->home->session = NULL;
 	directory_release(&c->hub->directory, &s->home);
+	ASSERT(atomic_fetch_sub(&s->who->pr->sessions, 1) > 0);
 	who_unref(&s->who);
 	ASSERT(c->stats.sessions > 0);
 	c->stats.sessions--;

@@ -125,6 +125,7 @@ void principal_unref(struct hub *h, struct principal **pp)
 	ASSERT(map_del(&h->principals, principal_key(p)) == p);
 	pthread_mutex_unlock(&h->lock);
 	ASSERT(atomic_load(&p->connections) == 0);
+	ASSERT(atomic_load(&p->sessions) == 0);
 	ASSERT(atomic_load(&p->retained) == 0);
 	/* A reader may still hold the grant; the principal itself is only reached through a
 	 * reference. */

@@ -31,7 +31,7 @@ struct principal {
 	bool pinned; /* auth told of a change: what it said outranks older answers */
 	_Atomic bool watched;
 	_Atomic(struct grant *) grant;
-	_Atomic u32 connections, retained;
+	_Atomic u32 connections, sessions, retained;
 	_Atomic u64 rate_messages_us, rate_bytes_us; /* theoretical arrival times (rate.c) */
 };
 

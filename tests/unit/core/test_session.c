@@ -127,6 +127,33 @@ static void test_expiry(void **state)
 	world_free(&w);
 }
 
+/* Sixteen sessions for four connections; what comes after them does not stay. */
+static void test_sessions_hoarded(void **state)
+{
+	struct world *w = peer_world(2);
+	struct pkt_connack ack;
+	struct wconn *s;
+	char id[16];
+
+	for (u32 i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "c%u", i);
+		s = world_connect(w, i);
+		peer_say_connect(s,
+				 &(struct peer_opts){
+					 .user = "a", .id = id, .version = MQTT_5, .expiry_s = 60});
+		world_run(w);
+		assert_int_equal(peer_connack(s, &ack), 0);
+		assert_int_equal(PROP_HAS(&ack.props, 0x11), i >= 16);
+		wconn_drop(s, E_EOF);
+	}
+	assert_int_equal(world_stats(w).sessions, 16);
+	assert_true(present(
+		w, 0,
+		&(struct peer_opts){.user = "a", .id = "c3", .version = MQTT_5, .persistent = true},
+		&s));
+	world_free(&w);
+}
+
 static void test_takeover(void **state)
 {
 	struct world *w = peer_world(2);
@@ -471,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_clean_start),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_takeover),
+		cmocka_unit_test(test_sessions_hoarded),
 		cmocka_unit_test(test_same_id_of_another),
 		cmocka_unit_test(test_qos2_in_across_resume),
 		cmocka_unit_test(test_message_expiry),
