@@ -81,6 +81,7 @@ static struct watch *watch_find(const struct child *c, int fd)
 {
 	struct watch *w;
 
+	ASSERT(fd >= 0);
 	LIST_FOREACH (w, &c->watches, next) {
 		if (w->fd == fd && !w->dead)
 			return w;
@@ -139,6 +140,8 @@ static void slot_ready(void *arg, u32 events);
 
 static void slot_watch(struct slot *s)
 {
+	ASSERT(s->link != NULL);
+	OBJ_CHECK(s->child, CHILD_MAGIC);
 	s->wants_write = ipc_wants_write(s->link);
 	s->watched = true;
 	child_watch(s->child, ipc_link_fd(s->link), EPOLLIN | (s->wants_write ? EPOLLOUT : 0u),
@@ -157,6 +160,8 @@ static void slot_drop(struct slot *s)
 
 static void slot_serve(struct child *c, enum role peer)
 {
+	ASSERT(c->serving);
+	ASSERT(peer != ROLE_SUP);
 	slot_watch(&c->slot[peer]);
 	if (c->ops->linked != NULL)
 		c->ops->linked(c, peer);
@@ -166,6 +171,7 @@ static void link_take(struct child *c, const struct m_link *m, int fd)
 {
 	struct slot *s;
 
+	ASSERT(fd >= 0); /* the row says so */
 	if (m->peer >= ROLE_N || m->peer == ROLE_SUP || m->peer == c->me) {
 		close(fd);
 		child_quit(c, 1);
@@ -182,6 +188,8 @@ static void breach(struct child *c, enum role peer)
 {
 	struct m_link m = {peer};
 
+	ASSERT(peer != ROLE_SUP);
+	ASSERT(c->serving);
 	log_msg(LOG_ERROR, "ipc_breach", "a message from %s broke the rules; its link is closed",
 		role_name(peer));
 	slot_drop(&c->slot[peer]);
@@ -195,6 +203,7 @@ static enum err start(struct child *c, const struct m_start *m)
 {
 	struct m_ready ready = {0};
 
+	OBJ_CHECK(c, CHILD_MAGIC);
 	if (c->serving)
 		return E_STATE;
 	if (c->ops->prepare != NULL) {
@@ -218,6 +227,8 @@ static enum err start(struct child *c, const struct m_start *m)
 
 static enum err dispatch(struct child *c, enum role from, struct ipc_msg *m)
 {
+	ASSERT(from < ROLE_N);
+	ASSERT(m->type > IPC_NONE && m->type < IPC_N);
 	if (m->type == IPC_LINK) {
 		link_take(c, m->body, m->fd);
 		m->fd = -1;
@@ -239,6 +250,7 @@ static bool receive_one(struct child *c, enum role from)
 	struct ipc_msg m;
 	enum err e = ipc_recv(c->slot[from].link, &m);
 
+	ASSERT(from < ROLE_N);
 	if (e == E_MORE)
 		return false;
 	if (e == E_OK) {
@@ -300,6 +312,7 @@ bool child_linked(const struct child *c, enum role peer)
  */
 static void turn_end(struct child *c)
 {
+	OBJ_CHECK(c, CHILD_MAGIC);
 	for (u32 r = 0; r < ROLE_N; r++) {
 		struct slot *s = &c->slot[r];
 		if (s->watched && s->wants_write != ipc_wants_write(s->link))

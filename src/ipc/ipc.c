@@ -114,6 +114,8 @@ static enum err ipc_put(struct ipc_link *l, const struct ipc_out *o)
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
+	ASSERT(l->broken == E_OK);
+	ASSERT(o->n >= sizeof(struct ipc_header) && o->n <= IPC_FRAME_MAX);
 	if (o->fd >= 0) {
 		h.msg_control = control.b;
 		h.msg_controllen = sizeof(control.b);
@@ -136,6 +138,8 @@ static enum err ipc_put(struct ipc_link *l, const struct ipc_out *o)
 enum err ipc_flush(struct ipc_link *l)
 {
 	OBJ_CHECK(l, LINK_MAGIC);
+	if (l->broken != E_OK)
+		return l->broken;
 	while (!STAILQ_EMPTY(&l->out)) {
 		enum err e = ipc_put(l, STAILQ_FIRST(&l->out));
 		if (e == E_MORE)
@@ -155,6 +159,8 @@ static struct ipc_out *ipc_out_new(enum ipc_type type, u64 id, struct slice body
 	struct ipc_out *o = malloc(sizeof(*o) + sizeof(h) + body.n + tail.n);
 	struct wr w;
 
+	ASSERT(tail.n <= IPC_TAIL_MAX);
+	ASSERT(body.n <= IPC_BODY_MAX);
 	if (o == NULL)
 		return NULL;
 	w = wr_of(o->frame, sizeof(h) + body.n + tail.n);
@@ -200,6 +206,7 @@ static u32 ipc_take_fds(struct msghdr *h, int *fd)
 {
 	u32 count = 0;
 
+	ASSERT(h != NULL);
 	*fd = -1;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
@@ -223,6 +230,7 @@ static bool ipc_check(const struct ipc_link *l, size_t n, bool has_fd, struct ip
 	struct ipc_header h;
 	size_t body;
 
+	ASSERT(n <= sizeof(l->in));
 	if (n < sizeof(h) || n > IPC_FRAME_MAX)
 		return false;
 	memcpy(&h, l->in, sizeof(h));

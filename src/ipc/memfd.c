@@ -50,6 +50,7 @@ enum err ipc_memfd_map(int fd, size_t size, struct slice *out)
 	struct stat st;
 	void *p;
 
+	ASSERT(out != NULL);
 	*out = SLICE_NONE;
 	if (seals < 0 || (seals & SEALS) != SEALS)
 		return E_IPC;

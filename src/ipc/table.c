@@ -67,6 +67,8 @@ const char *ipc_name(enum ipc_type type)
 /* Does any row go from one role to the other?  Only such pairs get a link. */
 bool ipc_pair_talks(enum role a, enum role b)
 {
+	ASSERT(a < ROLE_N);
+	ASSERT(b < ROLE_N);
 	for (u32 i = IPC_NONE + 1; i < IPC_N; i++) {
 		const struct ipc_row *r = &ipc_rows[i];
 		if ((r->from & 1u << a && r->to & 1u << b) ||

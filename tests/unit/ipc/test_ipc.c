@@ -165,6 +165,7 @@ static void test_peer_gone(void **state)
 	assert_int_equal(m.type, IPC_VERDICT);
 	assert_int_equal(ipc_recv(p.broker, &m), E_EOF);
 	assert_int_equal(ipc_send(p.broker, IPC_LOGIN, 8, &login, SLICE_NONE, -1), E_EOF);
+	assert_int_equal(ipc_flush(p.broker), E_EOF);
 	pair_close(&p);
 }
 
