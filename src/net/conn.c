@@ -287,7 +287,7 @@ void conn_destroy(struct conn *c)
 	if (c->why != E_EOF && c->why != E_IO)
 		(void)recv(c->fd, l->rbuf, NET_READ_BUFFER, MSG_DONTWAIT);
 	close(c->fd);
-	free(c->held);
+	conn_forget(c);
 	free(c->out);
 	c->magic = 0;
 	free(c);

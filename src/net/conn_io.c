@@ -72,7 +72,7 @@ static void wipe_if_young(const struct conn *c, u8 *p, size_t n)
 		mem_wipe(p, n);
 }
 
-static void held_drop(struct conn *c)
+void conn_forget(struct conn *c)
 {
 	wipe_if_young(c, c->held, c->held_n);
 	free(c->held);
@@ -100,7 +100,7 @@ static bool held_room(struct conn *c, size_t n)
 static void held_keep(struct conn *c, const u8 *p, size_t n)
 {
 	if (n == 0 || c->state != CONN_OPEN) {
-		held_drop(c);
+		conn_forget(c);
 		return;
 	}
 	if (p >= c->held && p < c->held + c->held_cap) {

@@ -114,6 +114,8 @@ void conn_put_again(struct conn *c);
 
 /* conn_io.c */
 void conn_read(struct conn *c);
+/* Give back what is kept; wiped before login, when it may hold a password. */
+void conn_forget(struct conn *c);
 /* Offer what is kept. */
 void conn_offer_held(struct conn *c);
 /* Send what the handler has; the connection is on no dirty list. */
