@@ -112,7 +112,8 @@ struct flight {	       /* QoS 1 and 2 towards the client, in the order they were
 struct flights {
 	struct flight *v;
 	u32 start, n, cap;
-	u32 sent; /* so many from the front were sent on this connection */
+	u32 sent;    /* so many from the front were sent on this connection */
+	bool lapped; /* identifiers have come round to one that was still in use */
 };
 
 struct pids { /* QoS 2 from the client: received and not released */

@@ -71,17 +71,15 @@ void flights_clear(struct flights *f)
 	*f = (struct flights){0};
 }
 
-/* Flights are in the order of their identifiers, around the circle, so what is not between the
- * first and the last is free; only after a full circle may one in between be taken. */
+/* Identifiers are given out in turn, so none is in use until the turn comes to the oldest that
+ * still is; from there on any may be, until all have been given back. */
 static bool pid_in_use(struct flights *f, u16 pid)
 {
-	u16 first, last;
-
 	if (f->n == 0)
-		return false;
-	first = flights_at(f, 0)->pid;
-	last = flights_at(f, f->n - 1)->pid;
-	return (u16)(pid - first) <= (u16)(last - first) && flights_find(f, pid) != NULL;
+		f->lapped = false;
+	else if (pid == flights_at(f, 0)->pid)
+		f->lapped = true;
+	return f->lapped && flights_find(f, pid) != NULL;
 }
 
 /* SPEC MQTT-2.2.1-4: not zero and not in use; there are more identifiers than a window has room. */

@@ -250,6 +250,29 @@ static void test_queue_limit(void **state)
 	world_free(&w);
 }
 
+/* SPEC MQTT-2.2.1-4: two deliveries stay unanswered while 65,535 identifiers go round. */
+static void test_identifiers_go_round(void **state)
+{
+	struct world *w = peer_world(1);
+	struct wconn *s = peer_connect(w, .user = "a"), *p = peer_connect(w, .user = "b");
+	struct pkt_publish m;
+
+	peer_subscribe(s, .filter = "t", .qos = 1);
+	for (u32 i = 0; i < 66000; i++) {
+		peer_publish(p, .topic = "t", .qos = 1, .pid = 1);
+		p->out_n = p->out_at = 0;
+		m = peer_message(s, "t", NULL);
+		if (i == 2 || i == 4)
+			assert_int_equal(m.packet_id, i + 1);
+		else if (m.packet_id == 3 || m.packet_id == 5 || m.packet_id == 0)
+			fail_msg("identifier %u twice", m.packet_id);
+		else
+			peer_ack(s, PKT_PUBACK, m.packet_id, 0);
+		s->out_n = s->out_at = 0;
+	}
+	world_free(&w);
+}
+
 /* ---- wills --------------------------------------------------------------------------- */
 
 static void test_will(void **state)
@@ -503,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_qos2_in_across_resume),
 		cmocka_unit_test(test_message_expiry),
 		cmocka_unit_test(test_queue_limit),
+		cmocka_unit_test(test_identifiers_go_round),
 		cmocka_unit_test(test_will),
 		cmocka_unit_test(test_will_delay),
 		cmocka_unit_test(test_will_at_session_end),
