@@ -72,7 +72,9 @@ static bool seccomp_close(const struct sandbox_row *row)
 
 	if (f == NULL)
 		return false;
-	ok = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1) == 0;
+	ok = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1) == 0 &&
+	     seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
+	     seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0;
 	if (all)
 		/* An error: what a sanitizer finds must be printed, if without its symbolizer. */
 		ok = ok && seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execve), 0) == 0 &&

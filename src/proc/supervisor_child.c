@@ -55,10 +55,32 @@ static bool arrange(int log_fd, int sup_fd, int folder_fd)
 	       0;
 }
 
+/* What a child may know of our environment: nothing, but for the options of sanitizers and the time
+ * zone. */
+static void env_fill(char *env[], size_t cap, char *text, size_t text_cap)
+{
+	static const char *const names[] = {"TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+					    "LSAN_OPTIONS"};
+	size_t n = 0, used = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && n + 1 < cap; i++) {
+		const char *value = getenv(names[i]);
+		int len;
+		if (value == NULL)
+			continue;
+		len = snprintf(text + used, text_cap - used, "%s=%s", names[i], value);
+		if (len < 0 || (size_t)len >= text_cap - used)
+			break;
+		env[n++] = text + used;
+		used += (size_t)len + 1;
+	}
+	env[n] = NULL;
+}
+
 NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int sup_fd,
 				int folder_fd)
 {
-	char abi[16], name[16];
+	char abi[16], name[16], text[2048], *env[8];
 	char *argv[] = {"picketd", "-R", name, "-A", abi, s->root ? "-U" : NULL, NULL};
 	pid_t parent = getppid();
 	sigset_t none;
@@ -75,7 +97,8 @@ NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int s
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(1);
-	execv("/proc/self/exe", argv);
+	env_fill(env, ARRAY_LEN(env), text, sizeof(text));
+	execve("/proc/self/exe", argv, env);
 	log_msg(LOG_ERROR, "start",
 		"cannot run %s: %s; is /proc mounted, and may user %u run picketd?", name,
 		strerror(errno), (unsigned)s->child[role].uid);

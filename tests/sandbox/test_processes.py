@@ -61,6 +61,12 @@ def test_each_has_an_address_layout_of_its_own(picket):
     assert len({base(pid) for pid in picket.children().values()}) == len(ROLES)
 
 
+def test_none_knows_the_environment(picket):
+    for role, pid in picket.children().items():
+        names = {v.split(b"=")[0] for v in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if v}
+        assert names <= {b"TZ", b"ASAN_OPTIONS", b"UBSAN_OPTIONS", b"TSAN_OPTIONS", b"LSAN_OPTIONS"}, role
+
+
 def test_state_is_private(picket):
     for folder, _, files in os.walk(picket.state):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
