@@ -71,6 +71,7 @@ void client_arm(struct core *c, struct client *cl)
 {
 	u64 due = client_due(cl);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (due == UINT64_MAX || (timer_running(&cl->timer) && cl->timer.at_ms <= due))
 		return;
 	timer_start(&c->wheel, &cl->timer, due);
@@ -78,6 +79,7 @@ void client_arm(struct core *c, struct client *cl)
 
 static void live_timeout(struct core *c, struct client *cl)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->resume_ms != 0 && c->now_ms >= cl->resume_ms) {
 		cl->resume_ms = 0;
 		client_resume(c, cl, P_RATE);
@@ -155,6 +157,7 @@ void hello_free(struct client *cl)
 {
 	struct hello *h = cl->hello;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (h == NULL)
 		return;
 	cl->hello = NULL;
@@ -197,6 +200,7 @@ static void client_say_goodbye(struct core *c, struct client *cl, enum err why)
 	struct pkt_disconnect p = {.reason = err_reason(why)};
 	struct wr w;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->state != C_LIVE || cl->version != MQTT_5 || why == E_EOF || why == E_IO)
 		return;
 	w = client_wr(c, cl, 16);
@@ -206,6 +210,7 @@ static void client_say_goodbye(struct core *c, struct client *cl, enum err why)
 
 static void client_gone(struct core *c, struct client *cl, enum err why)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->state != C_REFUSED) /* that was said already */
 		event_client(c, cl, EV_DISCONNECT, why, NULL);
 	if (cl->session == NULL)
@@ -245,6 +250,8 @@ void client_pause(struct core *c, struct client *cl, enum pause_why why)
 {
 	bool first = cl->paused == 0;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(why != 0);
 	cl->paused |= (u8)why;
 	if (first)
 		c->env.pause(c->env.arg, cl->conn);
@@ -255,6 +262,7 @@ void client_resume(struct core *c, struct client *cl, enum pause_why why)
 {
 	bool was = cl->paused != 0;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->paused &= (u8)~why;
 	if (!was || cl->paused != 0 || cl->state == C_CLOSING)
 		return;
@@ -300,6 +308,7 @@ bool client_wr_done(struct core *c, struct client *cl, struct wr *w)
 	bool ok = w->err == E_OK && w->n <= cl->max_packet;
 
 	ASSERT(w->p != NULL);
+	ASSERT(w->n <= w->cap);
 	outq_trim(&cl->out, ok ? w->cap - w->n : w->cap);
 	if (ok)
 		client_dirty(c, cl);
@@ -337,6 +346,7 @@ static void on_ping(struct core *c, struct client *cl, const struct frame *f, st
 {
 	struct wr w = client_wr(c, cl, 2);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	pkt_ping_encode(&w, PKT_PINGRESP); /* SPEC MQTT-3.12.4-1 */
 	client_wr_done(c, cl, &w);
 }
@@ -346,6 +356,7 @@ static enum err goodbye_expiry(struct session *s, const struct pkt_disconnect *p
 {
 	const u8 prop_session_expiry = 0x11;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (!PROP_HAS(&p->props, prop_session_expiry))
 		return E_OK;
 	if (s->expiry_s == 0 && p->props.session_expiry != 0)
@@ -361,6 +372,7 @@ static void on_disconnect(struct core *c, struct client *cl, const struct frame 
 	enum err e =
 		pkt_disconnect_decode(f, (enum mqtt_version)cl->version, FROM_CLIENT, body, &p);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (e == E_OK && cl->version == MQTT_5)
 		e = goodbye_expiry(cl->session, &p);
 	if (e != E_OK) {
@@ -396,6 +408,7 @@ static u32 packet_max(const struct client *cl)
 /* The rest of an unfinished packet is owed from now on. */
 static void packet_begun(struct core *c, struct client *cl, u32 len)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->packet_len = len;
 	if (cl->packet_ms != 0)
 		return;

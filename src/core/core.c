@@ -26,6 +26,7 @@ struct core *core_new(struct hub *h, u32 shard, const struct core_env *env, u64 
 
 static void core_drop_client(struct core *c, struct client *cl)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->session != NULL) {
 		atomic_fetch_sub(&cl->session->who->pr->connections, 1);
 		cl->session->client = NULL;
@@ -85,6 +86,7 @@ void core_leave(struct core *c)
 
 u8 *core_scratch(struct core *c, size_t n)
 {
+	ASSERT(c->magic == CORE_MAGIC);
 	if (c->scratch_cap < n) {
 		c->scratch_cap = n + n / 2;
 		c->scratch = xrealloc(c->scratch, c->scratch_cap);
@@ -104,6 +106,7 @@ static void core_purge(struct core *c)
 {
 	struct retained_store *r = &c->hub->retained;
 
+	ASSERT(r->epoch == &c->hub->epoch);
 	if (c->shard != 0 || c->now_ms < c->purge_ms)
 		return;
 	c->purge_ms = c->now_ms + PURGE_EVERY_MS;

@@ -32,6 +32,8 @@ struct sub *target_sub(const struct core *c, const struct target *to, struct ses
 
 static void id_add(struct core *c, struct receiver *r, u32 id)
 {
+	ASSERT(id != 0);
+	ASSERT(c->nids < NO_LINK);
 	if (c->nids == c->ids_cap) {
 		c->ids_cap = c->ids_cap != 0 ? c->ids_cap * 2 : 64;
 		c->ids = xrealloc(c->ids, c->ids_cap * sizeof(*c->ids));
@@ -52,6 +54,7 @@ static struct receiver *receiver_of(struct core *c, struct session *s)
 		c->receivers_cap = c->receivers_cap != 0 ? c->receivers_cap * 2 : 64;
 		c->receivers = xrealloc(c->receivers, c->receivers_cap * sizeof(*c->receivers));
 	}
+	ASSERT(s->core == c); /* sessions are their own shard's */
 	s->mark = c->nreceivers++;
 	r = &c->receivers[s->mark];
 	*r = (struct receiver){.s = s, .first_id = NO_LINK};
@@ -98,6 +101,7 @@ static const u32 *receiver_ids(struct core *c, const struct receiver *r)
 		c->idbuf_cap = n + 16;
 		c->idbuf = xrealloc(c->idbuf, c->idbuf_cap * sizeof(u32));
 	}
+	ASSERT(n < c->idbuf_cap);
 	c->idbuf[0] = n;
 	for (u32 i = r->first_id; i != NO_LINK; i = c->ids[i].next)
 		c->idbuf[n--] = c->ids[i].id;
@@ -108,6 +112,8 @@ static const u32 *receiver_ids(struct core *c, const struct receiver *r)
 void deliver_targets(struct core *c, struct msg **m, const struct topic *t, const struct targets *v,
 		     enum target_age age)
 {
+	ASSERT((*m)->magic == MSG_MAGIC);
+	ASSERT((*m)->qos <= 2);
 	c->nreceivers = c->nids = 0;
 	for (u32 i = 0; i < v->n; i++)
 		target_add(c, *m, t, &v->v[i], age);

@@ -30,6 +30,7 @@ static u32 directory_choose(const struct directory *d, u32 near)
 	u32 least = near, n_near = atomic_load_explicit(&d->load[near], memory_order_relaxed);
 	u32 n_least = n_near;
 
+	ASSERT(near < d->nshards);
 	for (u32 i = 0; i < d->nshards; i++) {
 		u32 n = atomic_load_explicit(&d->load[i], memory_order_relaxed);
 		if (n < n_least) {

@@ -42,6 +42,7 @@ u64 publish_size(const struct core *c, const struct client *cl, const struct msg
 	struct shape s;
 	u64 body;
 
+	ASSERT(m->magic == MSG_MAGIC);
 	shape_of(c, cl, m, o, &s);
 	body = s.head + m->payload.n;
 	return body <= body_max ? 1 + vbi_size((u32)body) + body : 0;
@@ -98,6 +99,8 @@ bool publish_send(struct core *c, struct client *cl, struct msg **mp, const stru
 			return false;
 		m = *mp;
 	}
+	ASSERT(s.head + m->payload.n <= UINT32_MAX);
+	ASSERT((o->pid != 0) == ((o->first >> 1 & 3) != 0));
 	nhead = frame_header(o->first, (u32)(s.head + m->payload.n), head);
 	room = nhead + s.head + (by_ref ? 0 : m->payload.n);
 	from = at = outq_room(&cl->out, &c->segs, room);

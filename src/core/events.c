@@ -12,6 +12,7 @@ static void event_who(struct core_event *e, const struct who *w)
 {
 	const struct grant *g = principal_grant(w->pr);
 
+	OBJ_CHECK(w, WHO_MAGIC);
 	if (g != NULL)
 		e->identity = g->name;
 	e->client_id = w->client_id;
@@ -41,6 +42,7 @@ void event_client(struct core *c, const struct client *cl, enum event_kind kind,
 {
 	struct core_event e = event_of_client(cl, kind, why);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	e.text = text;
 	event_emit(c, &e);
 }

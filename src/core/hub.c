@@ -79,6 +79,7 @@ void hub_set_listeners(struct hub *h, const struct core_listener *l, u32 n, bool
 
 	OBJ_CHECK(h, HUB_MAGIC);
 	atomic_init(&s->refs, 1);
+	ASSERT(n > 0);
 	s->n = n;
 	memcpy(s->l, l, n * sizeof(s->l[0]));
 	pthread_mutex_lock(&h->lock);
@@ -94,6 +95,7 @@ struct listener_set *hub_listeners(struct hub *h)
 {
 	struct listener_set *s;
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	pthread_mutex_lock(&h->lock);
 	s = h->listeners;
 	if (s != NULL)
@@ -107,6 +109,7 @@ void listener_set_unref(struct listener_set **sp)
 	struct listener_set *s = *sp;
 
 	*sp = NULL;
+	ASSERT(atomic_load_explicit(&s->refs, memory_order_relaxed) > 0);
 	if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
 		free(s);
 }
@@ -148,6 +151,7 @@ u64 rights_serial(const struct hub *h)
 
 bool hub_is_watched(struct hub *h, struct slice identity)
 {
+	OBJ_CHECK(h, HUB_MAGIC);
 	for (const struct watched *w = h->watched; w != NULL; w = w->next) {
 		if (slice_eq(w->name, identity))
 			return true;
@@ -159,6 +163,7 @@ bool hub_watches(struct hub *h, struct slice identity)
 {
 	bool yes;
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	pthread_mutex_lock(&h->lock);
 	yes = hub_is_watched(h, identity);
 	pthread_mutex_unlock(&h->lock);
@@ -169,6 +174,7 @@ static void watch_list(struct hub *h, struct slice identity, bool on)
 {
 	struct watched **at = &h->watched, *w;
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	while (*at != NULL && !slice_eq((*at)->name, identity))
 		at = &(*at)->next;
 	w = *at;

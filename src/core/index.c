@@ -20,6 +20,7 @@ static struct subrefs *refs_new(u32 cap)
 {
 	struct subrefs *r = xcalloc(1, sizeof(*r) + cap * sizeof(r->v[0]));
 
+	ASSERT(cap >= REFS_MIN);
 	r->cap = cap;
 	return r;
 }
@@ -31,6 +32,8 @@ static struct subrefs *refs_copy(const struct subrefs *old, u32 room)
 	u32 cap = REFS_MIN;
 	struct subrefs *r;
 
+	ASSERT(room <= 1);
+	ASSERT(old == NULL || old->marks <= n);
 	if (live + room == 0)
 		return NULL;
 	while (cap < live + room)
@@ -64,6 +67,7 @@ static void refs_add(struct epoch *e, _Atomic(void *) *at, const struct handle *
 	bool fresh = r == NULL || LOAD(r->n) == r->cap;
 	u32 n;
 
+	ASSERT(s->gen != 0); /* which means: gone */
 	if (fresh)
 		r = refs_copy(r, 1);
 	n = LOAD(r->n);
@@ -98,6 +102,7 @@ static void refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handl
 	ASSERT(v != NULL);
 	PUBLISH(v->gen, 0);
 	r->marks++;
+	ASSERT(r->marks <= LOAD(r->n));
 	if (r->marks > LOAD(r->n) / 2)
 		refs_replace(e, at, refs_copy(r, 0));
 }
@@ -106,7 +111,7 @@ static void refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handl
 
 struct group *group_ref(struct group *g)
 {
-	atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+	ASSERT(atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed) > 0);
 	return g;
 }
 
@@ -115,6 +120,7 @@ void group_unref(struct group **gp)
 	struct group *g = *gp;
 
 	*gp = NULL;
+	ASSERT(atomic_load_explicit(&g->refs, memory_order_relaxed) > 0);
 	if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	ASSERT(LOAD(g->members) == NULL);
@@ -151,6 +157,7 @@ static void groups_change(struct index *x, struct node *n, struct group *add,
 	struct groups *old = LOAD(n->extra), *gs;
 	u32 count = old != NULL ? old->n : 0;
 
+	ASSERT((add == NULL) != (drop == NULL));
 	gs = xcalloc(1, sizeof(*gs) + (count + 1) * sizeof(gs->v[0]));
 	for (u32 i = 0; i < count; i++) {
 		if (old->v[i] != drop)
@@ -278,6 +285,7 @@ void index_remove(struct index *x, const struct filter *f, const struct handle *
 
 void match_init(struct match *m, u32 nshards)
 {
+	ASSERT(nshards > 0);
 	*m = (struct match){.nshards = nshards};
 	m->shard = xcalloc(nshards, sizeof(*m->shard));
 }
@@ -292,6 +300,7 @@ void match_free(struct match *m)
 
 static void targets_grow(struct targets *t)
 {
+	ASSERT(t->n == t->cap);
 	t->cap = t->cap != 0 ? t->cap * 2 : 64;
 	t->v = xrealloc(t->v, t->cap * sizeof(*t->v));
 }
@@ -304,6 +313,8 @@ static void match_refs(struct match *m, const struct subrefs *r)
 		const struct subref *v = &r->v[i];
 		u32 gen = LOAD(v->gen);
 		struct targets *t = &m->shard[v->shard];
+
+		ASSERT(v->shard < m->nshards);
 		if (gen == 0)
 			continue;
 		if (UNLIKELY(t->n == t->cap))

@@ -64,12 +64,15 @@ struct limits *limits_of(struct core *c, const struct core_listener *l, const st
 
 	if (b != NULL)
 		policy_limits(b->p, g->roles, g->nroles, &r);
+	ASSERT(g->kind <= WHO_ANONYMOUS);
 	limits_of_roles(&v, &r);
 	limits_clamp(&v);
 	for (x = c->limits; x != NULL; x = x->next) {
 		if (memcmp(&x->v, &v, sizeof(v)) == 0)
 			break;
 	}
+	ASSERT(v.max_packet != 0);
+	ASSERT(v.inflight != 0 && v.receive_maximum != 0);
 	if (x == NULL) {
 		x = xcalloc(1, sizeof(*x));
 		memcpy(&x->v, &v, sizeof(v));

@@ -47,6 +47,7 @@ static void connack_refuse(struct core *c, struct client *cl, enum err why)
 	struct pkt_connack p = {.code = v5 ? err_reason(why) : v3_code(why)};
 	struct wr w = client_wr(c, cl, 16);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	pkt_connack_encode(&w, (enum mqtt_version)cl->version, &p);
 	client_wr_done(c, cl, &w);
 }
@@ -56,6 +57,7 @@ static void refused_event(struct core *c, struct client *cl, enum err why)
 	struct core_event e = event_of_client(cl, EV_REFUSED, why);
 	struct pkt_connect p;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	c->stats.logins_refused++;
 	if (cl->hello != NULL && cl->hello->who == NULL &&
 	    pkt_connect_decode(&cl->hello->frame, slice_of(cl->hello->body, cl->hello->body_len),
@@ -70,6 +72,7 @@ static void refused_event(struct core *c, struct client *cl, enum err why)
 /* At once: what is refused says nothing about a credential. */
 static void refuse_now(struct core *c, struct client *cl, enum err why)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	refused_event(c, cl, why);
 	if (cl->version != MQTT_NONE)
 		connack_refuse(c, cl, why);
@@ -100,6 +103,7 @@ static void refuse_on_grid(struct core *c, struct client *cl, enum err why)
 
 static void refuse(struct core *c, struct client *cl, enum err why)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (why == E_BUSY || why == E_UNAVAILABLE || why == E_QUOTA || why == E_NOMEM)
 		refuse_now(c, cl, why);
 	else
@@ -120,6 +124,7 @@ void login_due(struct core *c, struct client *cl)
 {
 	enum err why = cl->hello->why;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->state == C_LOGIN) {
 		login_forget(c, cl);
 		refuse_now(c, cl, E_UNAVAILABLE);
@@ -136,6 +141,7 @@ static bool login_wait(struct core *c, struct client *cl)
 {
 	u32 i = 0;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (c->nwaiting >= WAIT_SLOTS_MAX)
 		return false;
 	if (c->nwaiting == c->waiting_cap) {
@@ -146,6 +152,8 @@ static bool login_wait(struct core *c, struct client *cl)
 	}
 	for (i = (u32)(c->login_serial % c->waiting_cap); c->waiting[i] != NULL;)
 		i = i + 1 == c->waiting_cap ? 0 : i + 1;
+	ASSERT(i < WAIT_SLOTS_MAX);
+	ASSERT(cl->hello->login_id == 0);
 	c->waiting[i] = cl;
 	c->nwaiting++;
 	c->login_serial++;
@@ -185,6 +193,7 @@ static void login_ask(struct core *c, struct client *cl)
 	struct login_request r;
 	struct pkt_connect p;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	hello_decode(cl->hello, &p);
 	r = (struct login_request){.id = cl->hello->login_id,
 				   .listener = (u32)(cl->listener - cl->set->l),
@@ -216,6 +225,7 @@ static bool hello_keep(struct core *c, struct client *cl, const struct frame *f,
 {
 	struct hello *h = malloc(sizeof(*h) + body.n);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (h == NULL)
 		return false;
 	memset(h, 0, sizeof(*h));
@@ -236,6 +246,7 @@ static enum err connect_check(const struct client *cl, const struct pkt_connect 
 {
 	const struct core_limits *l = &cl->listener->device;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (p->version != MQTT_5)
 		return E_OK;
 	if (PROP_HAS(&p->props, P_AUTH_METHOD)) /* SPEC MQTT-4.12.0-1: we offer none */
@@ -250,6 +261,7 @@ void on_connect(struct core *c, struct client *cl, const struct frame *f, struct
 	struct pkt_connect p;
 	enum err e = pkt_connect_decode(f, body, &p);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->version = (u8)p.version;
 	if (e == E_OK)
 		e = connect_check(cl, &p);
@@ -339,6 +351,7 @@ static enum err login_identify(struct core *c, struct client *cl, const struct l
 	struct pkt_connect p;
 	u8 assigned[512];
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (g == NULL || !status_acts(g->status))
 		return E_REVOKED;
 	hello_decode(h, &p);
@@ -396,6 +409,7 @@ static bool connections_fit(const struct session *old, const struct who *w, cons
 {
 	u32 n = atomic_load(&w->pr->connections);
 
+	OBJ_CHECK(w, WHO_MAGIC);
 	if (kind == WHO_ANONYMOUS)
 		return true;
 	if (old != NULL && old->client != NULL)
@@ -419,6 +433,7 @@ static u32 expiry_given(const struct session *s, const struct pkt_connect *p, u3
 					 : MAX(SESSIONS_A_CONNECTION * (u64)l->connections_identity,
 					       SESSIONS_MIN);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (atomic_load(&s->who->pr->sessions) > most)
 		return 0;
 	return MIN(expiry_wanted(p), l->session_expiry_max_s);
@@ -429,6 +444,7 @@ static void keep_alive_set(struct client *cl, const struct pkt_connect *p, struc
 {
 	u32 most = cl->session->lim->v.keep_alive_max_s;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->keep_alive_s = p->keep_alive_s;
 	if (p->keep_alive_s != 0 && p->keep_alive_s <= most)
 		return;
@@ -451,6 +467,7 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 	struct props *q = &ack->props;
 	u32 wanted = expiry_wanted(p);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	q->has |= 1ull << P_RECEIVE_MAXIMUM;
 	q->receive_maximum = (u16)l->receive_maximum;
 	if (l->max_packet <=
@@ -479,6 +496,8 @@ static void connack_accept(struct core *c, struct client *cl, const struct pkt_c
 	struct pkt_connack ack = {.session_present = present && p->version != MQTT_31};
 	struct wr w;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(s != NULL);
 	keep_alive_set(cl, p, &ack);
 	if (p->version == MQTT_5) {
 		connack_limits(s, p, &ack);
@@ -497,6 +516,7 @@ static void client_accepts(struct core *c, struct client *cl, const struct pkt_c
 	u32 window = client_limits(cl)->inflight;
 	u64 wall = c->env.wall_ms(c->env.arg);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->receive_max = (u16)window;
 	if (p->version == MQTT_5) {
 		if (PROP_HAS(&p->props, P_RECEIVE_MAXIMUM))
@@ -528,6 +548,7 @@ static struct session *login_session(struct core *c, struct hello *h, bool clean
 	}
 	if (s != NULL && clean)
 		session_end(c, &s);
+	ASSERT(s == NULL || s->client == NULL);
 	*present = s != NULL;
 	if (s == NULL)
 		return session_new(c, h->home, who_ref(h->who));
@@ -546,6 +567,7 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	struct session *s;
 	bool present;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	s = login_session(c, h, p->clean_start, &present);
 	h->home = NULL;
 	if (s->lim != NULL)
@@ -578,6 +600,7 @@ static void login_finish(struct core *c, struct client *cl)
 	struct pkt_connect p;
 	enum err e = E_OK;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	hello_decode(h, &p);
 	lim = limits_of(c, cl->listener, g);
 	if (!status_acts(g->status) || credential_ended(g, h->credential))
@@ -600,6 +623,7 @@ static void login_home(struct core *c, struct client *cl)
 {
 	struct hello *h = cl->hello;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	h->home = directory_claim(&c->hub->directory, h->who->pr->id, h->who->client_id, c->shard);
 	if (h->home->shard == c->shard) {
 		login_finish(c, cl);

@@ -43,6 +43,7 @@ void msg_unref(struct msg **mp)
 
 	*mp = NULL;
 	ASSERT(m->magic == MSG_MAGIC);
+	ASSERT(atomic_load_explicit(&m->refs, memory_order_relaxed) > 0);
 	if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	m->magic = 0;

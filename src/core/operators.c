@@ -3,6 +3,8 @@
 
 static void info_of_client(const struct core *c, const struct client *cl, struct client_info *i)
 {
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(c->now_ms >= cl->last_in_ms);
 	i->listener = cl->listener->name;
 	i->tls = cl->tls;
 	i->addr = cl->addr;
@@ -22,6 +24,7 @@ static void info_of(const struct core *c, const struct session *s, struct client
 	static const u8 nowhere[16];
 	const struct grant *g = principal_grant(s->who->pr);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	*i = (struct client_info){.identity = g->name,
 				  .client_id = s->who->client_id,
 				  .listener = "",
@@ -59,6 +62,7 @@ static bool kick_means(const struct session *s, struct slice identity, struct sl
 {
 	const struct grant *g = principal_grant(s->who->pr);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	return (identity.n == 0 || slice_eq(g->name, identity)) &&
 	       (client_id.n == 0 || slice_eq(s->who->client_id, client_id));
 }

@@ -49,6 +49,7 @@ static void seg_put(struct seg_pool *p, struct seg *s)
 {
 	u32 kind = seg_kind(s);
 
+	ASSERT(s->off <= s->len);
 	if (s->hold != NULL)
 		msg_unref(&s->hold);
 	if (!seg_reuse || kind == SEG_ODD || p->nfree[kind] >= seg_keep[kind]) {
@@ -74,6 +75,8 @@ void seg_pool_free(struct seg_pool *p)
 
 static void outq_append(struct outq *q, struct seg *s)
 {
+	ASSERT(s->next == NULL);
+	ASSERT((q->head == NULL) == (q->tail == NULL));
 	if (q->tail != NULL)
 		q->tail->next = s;
 	else
@@ -99,6 +102,8 @@ u8 *outq_room(struct outq *q, struct seg_pool *p, size_t n)
 
 	if (UNLIKELY(s == NULL || s->cap - s->len < n || s->hold != NULL))
 		s = outq_grow(q, p, n);
+	ASSERT(s->hold == NULL);
+	ASSERT(s->cap - s->len >= n);
 	at = s->buf + s->len;
 	s->len += (u32)n;
 	q->bytes += n;
@@ -133,6 +138,7 @@ int outq_iov(const struct outq *q, struct iovec *iov, int max)
 {
 	int n = 0;
 
+	ASSERT(max > 0);
 	for (const struct seg *s = q->head; s != NULL && n < max; s = s->next) {
 		union {
 			const u8 *from;

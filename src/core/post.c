@@ -11,6 +11,7 @@ static struct core_msg *post_new(enum post_kind kind, struct msg **m, u32 n)
 	struct msg *kept = msg_keep(m);
 	struct core_msg *p;
 
+	ASSERT(n > 0);
 	if (kept == NULL)
 		return NULL;
 	p = xmalloc(sizeof(*p) + n * sizeof(p->to[0]));
@@ -28,6 +29,7 @@ void post_deliver(struct core *c, u32 shard, struct msg **m, const struct target
 		return;
 	}
 	memcpy(p->to, v->v, v->n * sizeof(p->to[0]));
+	ASSERT(p->m != NULL);
 	c->env.post(c->env.arg, shard, p);
 }
 
@@ -41,6 +43,7 @@ void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
 		c->stats.dropped++;
 		return;
 	}
+	ASSERT(p->n == 1);
 	p->group = group_ref(g);
 	p->tries = tries;
 	p->to[0] = *to;

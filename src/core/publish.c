@@ -18,6 +18,7 @@ void aliases_free(struct client *cl)
 {
 	struct aliases *a = cl->aliases;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (a == NULL)
 		return;
 	cl->aliases = NULL;
@@ -38,11 +39,14 @@ static void alias_set(struct client *cl, u16 alias, struct slice topic)
 {
 	struct alias **at, *t;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->aliases == NULL) {
 		cl->aliases = xcalloc(1, sizeof(*cl->aliases));
 		cl->aliases->n = client_limits(cl)->topic_aliases;
 		cl->aliases->topic = xcalloc(cl->aliases->n, sizeof(struct alias *));
 	}
+	ASSERT(alias != 0);
+	ASSERT(alias <= cl->aliases->n);
 	at = &cl->aliases->topic[alias - 1];
 	if (*at != NULL && slice_eq(slice_of((*at)->topic, (*at)->n), topic))
 		return;
@@ -59,6 +63,7 @@ static enum err alias_resolve(struct client *cl, struct pkt_publish *p)
 	u32 most = cl->aliases != NULL ? cl->aliases->n : client_limits(cl)->topic_aliases;
 	struct slice topic;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->version != MQTT_5 || !PROP_HAS(&p->props, PROP_ALIAS))
 		return E_OK;
 	if (p->props.topic_alias == 0 || p->props.topic_alias > most)
@@ -101,6 +106,8 @@ static void msg_of_publish(struct core *c, const struct client *cl, const struct
 {
 	const struct session *s = cl->session;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(s != NULL);
 	*m = (struct msg){.magic = MSG_MAGIC,
 			  .topic = p->topic.s,
 			  .payload = p->payload,
@@ -121,6 +128,7 @@ static enum err publish_retain(struct core *c, struct msg **m, const struct topi
 	struct msg *kept;
 	enum err e;
 
+	ASSERT((*m)->retain);
 	if ((*m)->payload.n == 0) {
 		retained_clear(&c->hub->retained, t);
 		return E_OK;
@@ -138,6 +146,8 @@ enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, s
 {
 	enum err e = E_OK;
 
+	ASSERT((*m)->magic == MSG_MAGIC);
+	ASSERT(slice_eq((*m)->topic, t->s));
 	*receivers = 0;
 	if ((*m)->retain)
 		e = publish_retain(c, m, t, author, retained_max);
@@ -157,6 +167,7 @@ static void publish_answer(struct core *c, struct client *cl, const struct pkt_p
 	bool v5 = cl->version == MQTT_5;
 	u8 reason = e != E_OK ? err_reason(e) : receivers == 0 ? REASON_NOBODY : 0;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (p->qos == 1)
 		ack_send(c, cl, PKT_PUBACK, p->packet_id, v5 ? reason : 0);
 	if (p->qos != 2)
@@ -172,6 +183,7 @@ static void publish_watched(struct core *c, const struct client *cl, const struc
 {
 	struct core_event e;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (!atomic_load_explicit(&cl->session->who->pr->watched, memory_order_relaxed))
 		return;
 	e = event_of_client(cl, EV_PUBLISH, E_OK);
@@ -189,6 +201,8 @@ static void publish_accept(struct core *c, struct client *cl, const struct pkt_p
 	u32 receivers = 0;
 	enum err e = E_DENIED;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(s != NULL);
 	msg_of_publish(c, cl, p, &own);
 	if (judge_publish(s->who, &p->topic, p->qos, p->retain) == ALLOW)
 		e = publish_effect(c, &m, &p->topic, s->who, s->lim->v.retained_identity,
@@ -213,6 +227,7 @@ static bool window_full(const struct client *cl)
 {
 	u32 most = client_limits(cl)->receive_maximum;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->version != MQTT_5)
 		most = MAX(most, (u32)V3_WINDOW_MIN);
 	return cl->session->in.n >= most;
@@ -222,6 +237,7 @@ static enum err publish_check(struct client *cl, struct pkt_publish *p)
 {
 	const struct core_limits *l = client_limits(cl);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->version == MQTT_5 && (p->props.user_count > l->user_properties ||
 				      p->props.user_bytes > l->user_property_bytes))
 		return E_TOO_LARGE;
@@ -232,6 +248,7 @@ static void publish_charge(struct core *c, struct client *cl, size_t bytes)
 {
 	u64 until = rate_charge(cl->session->who->pr, client_limits(cl), bytes, c->now_ms);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (until == 0)
 		return;
 	cl->resume_ms = until;
@@ -245,6 +262,7 @@ void on_publish(struct core *c, struct client *cl, const struct frame *f, struct
 	enum err e = pkt_publish_decode(f, (enum mqtt_version)cl->version, FROM_CLIENT, body, &p);
 	bool again;
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (e == E_OK)
 		e = publish_check(cl, &p);
 	again = e == E_OK && p.qos == 2 && pids_has(&cl->session->in, p.packet_id);

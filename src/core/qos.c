@@ -20,6 +20,8 @@ struct flight *flights_add(struct flights *f)
 		memmove(f->v, f->v + f->start, f->n * sizeof(*f->v));
 		f->start = 0;
 	}
+	ASSERT(f->start + f->n <= f->cap);
+	ASSERT(f->sent <= f->n);
 	if (f->n == f->cap) {
 		f->cap = f->cap != 0 ? f->cap * 2 : FLIGHTS_MIN;
 		f->v = xrealloc(f->v, f->cap * sizeof(*f->v));
@@ -41,6 +43,7 @@ struct flight *flights_find(struct flights *f, u16 pid)
 
 static void flight_empty(struct flight *x)
 {
+	ASSERT(x->m != NULL || x->state == F_RELEASED);
 	if (x->m != NULL)
 		msg_unref(&x->m);
 	free(x->ids);
@@ -98,6 +101,7 @@ static u32 pids_find(const struct pids *p, u16 pid)
 {
 	u32 i = 0;
 
+	ASSERT(p->n <= UINT16_MAX);
 	while (i < p->n && p->v[i] != pid)
 		i++;
 	return i;
@@ -110,6 +114,8 @@ bool pids_has(const struct pids *p, u16 pid)
 
 bool pids_add(struct pids *p, u16 pid)
 {
+	ASSERT(pid != 0);
+	ASSERT(p->n <= p->cap);
 	if (pids_has(p, pid))
 		return false;
 	if (p->n == p->cap) {
@@ -126,6 +132,7 @@ bool pids_del(struct pids *p, u16 pid)
 
 	if (i == p->n)
 		return false;
+	ASSERT(p->n > 0);
 	memmove(p->v + i, p->v + i + 1, (p->n - i - 1) * sizeof(*p->v));
 	if (--p->n == 0 && p->cap > PIDS_MIN) { /* idle costs next to nothing */
 		free(p->v);
@@ -140,12 +147,14 @@ void ack_send(struct core *c, struct client *cl, enum pkt_type type, u16 pid, u8
 {
 	struct wr w = client_wr(c, cl, 8);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	pkt_ack_encode(&w, (enum mqtt_version)cl->version, type, pid, reason);
 	client_wr_done(c, cl, &w);
 }
 
 static void flight_done(struct core *c, struct session *s, struct flight *x)
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	flights_remove(&s->out, x);
 	if (s->out.n == 0 && s->out.cap > FLIGHTS_MIN) /* idle costs next to nothing */
 		flights_clear(&s->out);
@@ -156,6 +165,7 @@ static enum err on_puback(struct core *c, struct session *s, const struct pkt_ac
 {
 	struct flight *x = flights_find(&s->out, p->packet_id);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x == NULL)
 		return E_OK; /* late, after a resend; harmless */
 	if (x->qos != 1)
@@ -169,6 +179,7 @@ static enum err on_pubrec(struct core *c, struct session *s, const struct pkt_ac
 {
 	struct flight *x = flights_find(&s->out, p->packet_id);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x == NULL) {
 		if (p->reason < REASON_FAILED)
 			ack_send(c, s->client, PKT_PUBREL, p->packet_id, REASON_UNKNOWN);
@@ -190,6 +201,7 @@ static enum err on_pubcomp(struct core *c, struct session *s, const struct pkt_a
 {
 	struct flight *x = flights_find(&s->out, p->packet_id);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x == NULL)
 		return E_OK;
 	if (x->qos != 2 || x->state != F_RELEASED)
@@ -202,6 +214,7 @@ static enum err on_pubrel(struct core *c, struct session *s, const struct pkt_ac
 {
 	bool known = pids_del(&s->in, p->packet_id);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	ack_send(c, s->client, PKT_PUBCOMP, p->packet_id, known ? 0 : REASON_UNKNOWN);
 	return E_OK;
 }
@@ -212,6 +225,8 @@ void on_ack(struct core *c, struct client *cl, const struct frame *f, struct sli
 	struct pkt_ack p;
 	enum err e = pkt_ack_decode(f, (enum mqtt_version)cl->version, body, &p);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(s != NULL);
 	if (e == E_OK) {
 		if (f->type == PKT_PUBACK)
 			e = on_puback(c, s, &p);

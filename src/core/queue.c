@@ -13,6 +13,7 @@ static u32 *ids_copy(const u32 *ids)
 
 	if (ids == NULL)
 		return NULL;
+	ASSERT(ids[0] > 0);
 	copy = xmalloc((ids[0] + 1) * sizeof(u32));
 	memcpy(copy, ids, (ids[0] + 1) * sizeof(u32));
 	return copy;
@@ -126,6 +127,7 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 	struct queued *q;
 	struct msg *kept;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (!queue_has_room(c, s, d)) {
 		session_dropped(c, s, *d->m, E_QUOTA);
 		return;
@@ -138,6 +140,8 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 			msg_unref(&kept);
 		return;
 	}
+	ASSERT(d->qos != 0 || d->replay);
+	ASSERT((d->author != NULL) == d->replay);
 	q->m = kept;
 	q->ids = ids_copy(d->ids);
 	q->qos = d->qos;
@@ -150,6 +154,7 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 
 static void queued_free(struct core *c, struct session *s, struct queued *q)
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	queue_charge(s, q, false);
 	msg_unref(&q->m);
 	free(q->ids);
@@ -162,6 +167,7 @@ static void queued_free(struct core *c, struct session *s, struct queued *q)
 static void queue_filter(struct core *c, struct session *s,
 			 bool (*keep)(struct core *c, struct session *s, const struct queued *q))
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	STAILQ_HEAD(, queued) kept = STAILQ_HEAD_INITIALIZER(kept);
 	struct queued *q;
 
@@ -172,6 +178,7 @@ static void queue_filter(struct core *c, struct session *s,
 		else
 			queued_free(c, s, q);
 	}
+	ASSERT(STAILQ_EMPTY(&s->queue));
 	STAILQ_CONCAT(&s->queue, &kept);
 }
 
@@ -248,6 +255,8 @@ static void queue_send_first(struct core *c, struct session *s)
 	struct queued *q = STAILQ_FIRST(&s->queue);
 	struct delivery d = {.m = &q->m, .qos = q->qos, .retain = q->retain, .ids = q->ids};
 
+	OBJ_CHECK(s, SESSION_MAGIC);
+	ASSERT(q != NULL);
 	STAILQ_REMOVE_HEAD(&s->queue, link);
 	if (msg_expired(q->m, c->now_ms)) {
 		session_dropped(c, s, q->m, E_TIMEOUT);
@@ -284,6 +293,7 @@ void session_pump(struct core *c, struct session *s)
 {
 	struct queued *q;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	flights_pump(c, s);
 	while ((q = STAILQ_FIRST(&s->queue)) != NULL && output_has_room(s)) {
 		if (q->qos != 0 && (s->out.n >= window(s) || s->out.sent != s->out.n))
@@ -313,10 +323,12 @@ static bool flight_allowed(struct core *c, struct session *s, const struct fligh
  * identifier. */
 static bool flight_stays(struct core *c, struct session *s, struct flight *x)
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x->state == F_RELEASED || flight_allowed(c, s, x))
 		return true;
 	if (x->qos != 2)
 		return false;
+	ASSERT(x->m != NULL);
 	msg_unref(&x->m);
 	x->state = F_RELEASED;
 	return true;

@@ -11,6 +11,7 @@ static u64 bucket_charge(_Atomic u64 *tat, u64 now_us, u64 cost_us, u64 burst_us
 {
 	u64 old = atomic_load_explicit(tat, memory_order_relaxed), new;
 
+	ASSERT(cost_us < UINT64_MAX / 2);
 	do {
 		new = MAX(old, now_us) + cost_us;
 	} while (!atomic_compare_exchange_weak_explicit(tat, &old, new, memory_order_relaxed,

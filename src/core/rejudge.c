@@ -7,14 +7,17 @@ static void session_limits(struct core *c, struct session *s)
 	const struct grant *g = principal_grant(s->who->pr);
 	struct limits *old = s->lim;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (s->client == NULL)
 		return; /* its next connection brings them */
+	ASSERT(g != NULL);
 	s->lim = limits_of(c, s->client->listener, g);
 	limits_unref(c, &old);
 }
 
 static void session_rejudge(struct core *c, struct session *s)
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	session_limits(c, s);
 	subs_rejudge(c, s);
 	queue_rejudge(c, s);
@@ -35,6 +38,7 @@ void core_rejudge(struct core *c)
 /* Nothing of it stays: the connection, the session, the will. */
 static void session_revoke(struct core *c, struct session *s)
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (s->will != NULL)
 		will_free(&s->will);
 	s->expiry_s = 0;

@@ -24,6 +24,8 @@ static void retained_drop(struct retired *gc)
 {
 	struct retained *e = CONTAINER_OF(gc, struct retained, gc);
 
+	ASSERT(e->m != NULL);
+	ASSERT(e->author != NULL);
 	msg_unref(&e->m);
 	who_unref(&e->author);
 	free(e);
@@ -78,6 +80,8 @@ static bool retained_fits(const struct retained_store *r, const struct retained 
 	bool same = old != NULL && old->author->pr == author->pr;
 	u64 bytes_old = old != NULL ? msg_bytes(old->m) : 0;
 
+	ASSERT(m->payload.n != 0); /* an empty one clears */
+	ASSERT(atomic_load(&r->bytes) >= bytes_old);
 	if (!same && atomic_load(&author->pr->retained) >= identity_max)
 		return false;
 	if (old == NULL && atomic_load(&r->count) >= r->total_max)
@@ -109,6 +113,7 @@ enum err retained_set(struct retained_store *r, const struct topic *t, struct ms
 			epoch_retire(r->epoch, &old->gc, retained_drop);
 		}
 	}
+	ASSERT(fits || LOAD(n->value) == old);
 	tree_prune(&r->tree, n);
 	pthread_mutex_unlock(&r->lock);
 	if (!fits)
@@ -155,6 +160,8 @@ static struct node *walk_child(struct walk *w, const struct filter *f, const str
 	bool rest = f->hash && level + 1 >= f->nlevel;
 	struct node *c;
 
+	ASSERT(w->depth > 0);
+	ASSERT(w->depth <= LIM_TOPIC_LEVELS + 1);
 	if (!rest && level >= f->nlevel)
 		return NULL;
 	if (!rest && !(f->plus_mask >> level & 1)) {

@@ -12,6 +12,7 @@ static u32 slot_take(struct core *c, struct session *s)
 {
 	u32 i;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (c->nfree_slots != 0) {
 		i = c->free_slots[--c->nfree_slots];
 	} else {
@@ -23,6 +24,7 @@ static u32 slot_take(struct core *c, struct session *s)
 		i = c->slots_used++;
 		c->slots[i].gen = 1;
 	}
+	ASSERT(c->slots[i].gen != 0);
 	c->slots[i].s = s;
 	s->slot = i;
 	s->gen = c->slots[i].gen;
@@ -37,6 +39,7 @@ static void slot_give(struct core *c, const struct session *s)
 	ASSERT(at->s == s);
 	at->s = NULL;
 	at->gen = at->gen == UINT32_MAX ? 1 : at->gen + 1;
+	ASSERT(c->nfree_slots < c->nslots);
 	c->free_slots[c->nfree_slots++] = s->slot;
 }
 
@@ -53,6 +56,7 @@ static void session_arm(struct core *c, struct session *s)
 {
 	u64 due = MIN(s->ends_ms, s->will_ms);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (due == UINT64_MAX)
 		timer_stop(&c->wheel, &s->timer);
 	else
@@ -83,6 +87,7 @@ struct session *session_new(struct core *c, struct home *home, struct who *who)
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	ASSERT(home->session == NULL);
+	ASSERT(home->claims > 0);
 	ASSERT(home->shard == c->shard);
 	s->magic = SESSION_MAGIC;
 	s->core = c;

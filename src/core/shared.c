@@ -43,6 +43,8 @@ void shared_route(struct core *c, struct msg **m, const struct topic *t, struct 
 	struct target to;
 	struct handle h;
 
+	ASSERT((*m)->magic == MSG_MAGIC);
+	ASSERT(tries <= 2 * ASK_MAX);
 	for (; tries < 2 * first; tries++) {
 		if (!group_pick(g, &h, &to.sub))
 			return;
@@ -60,6 +62,7 @@ void shared_route(struct core *c, struct msg **m, const struct topic *t, struct 
 void shared_arrived(struct core *c, struct msg **m, const struct topic *t, struct group *g,
 		    const struct target *to, u32 tries)
 {
+	ASSERT(tries < 2 * ASK_MAX);
 	if (!shared_try(c, m, t, to, tries >= ask_first(g)))
 		shared_route(c, m, t, g, tries + 1);
 }

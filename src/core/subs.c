@@ -23,6 +23,7 @@ static struct slice sub_text(const struct sub *b)
 {
 	struct slice f = b->filter.s;
 
+	ASSERT(f.p >= b->text);
 	/* What was before the filter is "$share/NAME/"; both lie in text. */
 	return slice_of(b->text, (size_t)(f.p - b->text) + f.n);
 }
@@ -31,6 +32,7 @@ static u32 subs_find(const struct core *c, const struct session *s, struct slice
 {
 	u32 h = text_hash(c, text);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u32 i = 0; i < s->subs_cap; i++) {
 		if (s->sub_hash[i] == h && s->subs[i] != NULL &&
 		    slice_eq(sub_text(s->subs[i]), text))
@@ -43,10 +45,12 @@ static u32 subs_hole(struct session *s)
 {
 	u32 n = s->subs_cap;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u32 i = s->subs_n == n ? n : 0; i < n; i++) {
 		if (s->subs[i] == NULL)
 			return i;
 	}
+	ASSERT(s->subs_n == n);
 	s->subs_cap = n != 0 ? n * 2 : 1;
 	s->subs = xrealloc(s->subs, s->subs_cap * sizeof(struct sub *));
 	s->sub_hash = xrealloc(s->sub_hash, s->subs_cap * sizeof(u32));
@@ -84,6 +88,7 @@ void subs_drop_all(struct core *c, struct session *s)
 /* The highest QoS, not above what is asked for, at which the filter is granted; or NOT_GRANTED. */
 static u8 subs_judge(const struct session *s, const struct filter *f, u8 qos, bool *clear)
 {
+	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u8 q = qos;; q--) {
 		if (judge_subscribe(s->who, f, q, clear) == ALLOW)
 			return q;
@@ -97,6 +102,7 @@ void subs_rejudge(struct core *c, struct session *s)
 {
 	u64 serial = rights_serial(c->hub);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u32 i = 0; i < s->subs_cap; i++) {
 		struct sub *b = s->subs[i];
 		bool clear;
@@ -123,6 +129,7 @@ static struct sub *sub_new(const struct sub_entry *e)
 	struct sub *b = xcalloc(1, sizeof(*b) + e->raw.n);
 	enum err err;
 
+	ASSERT(e->raw.n != 0);
 	memcpy(b->text, e->raw.p, e->raw.n);
 	err = filter_parse(slice_of(b->text, e->raw.n), &b->filter);
 	ASSERT(err == E_OK);
@@ -136,6 +143,7 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 	struct handle h = session_handle(c, s);
 	struct sub *b;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	*is_new = i == HOLE;
 	if (*is_new) {
 		i = subs_hole(s);
@@ -143,6 +151,8 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 		s->sub_hash[i] = text_hash(c, e->raw);
 	}
 	b = s->subs[i];
+	ASSERT(b != NULL);
+	ASSERT(qos <= 2);
 	b->id = id;
 	b->qos = b->granted = qos;
 	b->no_local = e->no_local;
@@ -161,6 +171,7 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 {
 	bool clear = false;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	*is_new = false;
 	if (e->err != E_OK)
 		return e->err;
@@ -221,6 +232,7 @@ static void replay(struct core *c, struct session *s, const struct sub_entry *e,
 	u32 i = subs_find(c, s, e->raw);
 	struct replay r = {.c = c, .s = s};
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (i == HOLE || e->filter.share.n != 0)
 		return;
 	r.b = s->subs[i];
@@ -244,6 +256,7 @@ static void ack_codes(struct core *c, struct client *cl, enum pkt_type type, u16
 {
 	struct wr w = client_wr(c, cl, ACK_HEAD + codes.n);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	pkt_suback_encode(&w, (enum mqtt_version)cl->version, type, pid, codes);
 	client_wr_done(c, cl, &w);
 }
@@ -303,6 +316,8 @@ void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, st
 	u8 *codes;
 	enum err err = pkt_unsubscribe_decode(f, (enum mqtt_version)cl->version, body, &p);
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(s != NULL);
 	if (err == E_OK && !user_properties_fit(cl, &p.props))
 		err = E_TOO_LARGE;
 	if (err != E_OK) {

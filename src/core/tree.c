@@ -44,6 +44,7 @@ static void kids_drop(struct retired *r)
 
 void tree_init(struct tree *t, struct epoch *e, const struct hash_key *key)
 {
+	ASSERT(e != NULL);
 	*t = (struct tree){.key = *key, .epoch = e};
 	t->root = node_new(t, NULL, NODE_NAME, 0, SLICE_NONE);
 }
@@ -127,6 +128,8 @@ struct node *tree_find(const struct tree *t, const struct path *p, const struct 
 {
 	struct node *n = t->root;
 
+	ASSERT(p->n > 0);
+	ASSERT(p->n <= LIM_TOPIC_LEVELS);
 	for (u32 i = 0; i < p->n && n != NULL; i++)
 		n = node_step(n, p, h, i);
 	return n;
@@ -136,6 +139,9 @@ static void kids_put(struct kids *k, struct node *c)
 {
 	u32 i = c->h & k->mask;
 	struct node *old;
+
+	ASSERT(c->kind == NODE_NAME);
+	ASSERT(k->used <= k->mask); /* there is always an empty place */
 
 	while ((old = LOAD(k->slot[i])) != NULL && old != &gone)
 		i = (i + 1) & k->mask;
@@ -154,6 +160,7 @@ static struct kids *kids_room(struct tree *t, struct node *n)
 		return old;
 	while (n->nkids + 1 > cap / 2)
 		cap *= 2;
+	ASSERT(cap >= KIDS_MIN);
 	k = xcalloc(1, sizeof(*k) + cap * sizeof(k->slot[0]));
 	k->mask = cap - 1;
 	while ((c = node_next(n, &pos)) != NULL)
@@ -190,6 +197,8 @@ struct node *tree_make(struct tree *t, const struct path *p, const struct path_h
 {
 	struct node *n = t->root;
 
+	ASSERT(p->n > 0);
+	ASSERT(p->n <= LIM_TOPIC_LEVELS);
 	for (u32 i = 0; i < p->n; i++) {
 		struct node *c = node_step(n, p, h, i);
 		n = c != NULL ? c : node_add(t, n, p, h, i);
@@ -227,6 +236,7 @@ bool tree_prune_one(struct tree *t, struct node *n)
 {
 	if (n->parent == NULL || !node_bare(n))
 		return false;
+	ASSERT(n != t->root);
 	node_unlink(t, n);
 	epoch_retire(t->epoch, &n->gc, node_drop);
 	return true;
@@ -236,6 +246,7 @@ void tree_prune(struct tree *t, struct node *n)
 {
 	struct node *up = n->parent;
 
+	ASSERT(n->kind <= NODE_HASH);
 	while (tree_prune_one(t, n)) {
 		n = up;
 		up = n->parent;

@@ -32,6 +32,7 @@ static struct grant *grant_new(const struct identity_change *c)
 			    .roles = r};
 	if (roles != 0)
 		memcpy(r, c->roles, roles);
+	ASSERT(c->nroles == 0 || c->roles != NULL);
 	at = put(at, c->identity, &g->name);
 	at = put(at, c->group, &g->group);
 	put(at, c->client_id_pattern, &g->pattern);
@@ -48,6 +49,7 @@ static void principal_grant_set(struct hub *h, struct principal *p, const struct
 {
 	struct grant *g = grant_new(c), *old = atomic_exchange(&p->grant, g);
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	atomic_store(&p->watched, hub_is_watched(h, g->name));
 	if (old != NULL)
 		epoch_retire(&h->epoch, &old->gc, grant_drop);
@@ -87,8 +89,11 @@ struct principal *principal_of_answer(struct hub *h, const struct login_answer *
 	const struct grant *g;
 	struct principal *p;
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	pthread_mutex_lock(&h->lock);
 	p = principal_make(h, a->identity_id);
+	ASSERT(a->verdict == E_OK);
+	ASSERT(p->refs < UINT32_MAX);
 	p->refs++;
 	g = atomic_load(&p->grant);
 	if (g == NULL || a->generation > g->generation)
@@ -101,6 +106,7 @@ struct principal *principal_find(struct hub *h, u64 id)
 {
 	struct principal *p;
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	pthread_mutex_lock(&h->lock);
 	p = map_get(&h->principals, slice_of(&id, sizeof(id)));
 	if (p != NULL)
@@ -161,6 +167,7 @@ struct who *who_new(struct hub *h, struct principal *pr, const struct who_login 
 					   l->cert_san.n + l->listener.n);
 	u8 *at = w->data;
 
+	OBJ_CHECK(h, HUB_MAGIC);
 	w->magic = WHO_MAGIC;
 	atomic_init(&w->refs, 1);
 	w->hub = h;
@@ -203,6 +210,8 @@ static bool judge_begin(const struct who *w, const struct policy_box **b, struct
 {
 	const struct grant *g = principal_grant(w->pr);
 
+	OBJ_CHECK(w, WHO_MAGIC);
+	ASSERT(w->magic == WHO_MAGIC);
 	*b = hub_policy(w->hub);
 	if (*b == NULL || g == NULL || !status_acts(g->status))
 		return false;
@@ -234,6 +243,7 @@ enum verdict judge_publish(const struct who *w, const struct topic *t, u8 qos, b
 	struct circumstance how;
 	struct subject s;
 
+	OBJ_CHECK(w, WHO_MAGIC);
 	if (topic_reserved(t) || !judge_begin(w, &b, &s, &how))
 		return DENY;
 	how.qos = qos;
@@ -247,6 +257,7 @@ enum verdict judge_deliver(const struct who *w, const struct topic *t, u8 qos, b
 	struct circumstance how;
 	struct subject s;
 
+	OBJ_CHECK(w, WHO_MAGIC);
 	if (!judge_begin(w, &b, &s, &how))
 		return DENY;
 	how.qos = qos;
@@ -260,6 +271,7 @@ enum verdict judge_subscribe(const struct who *w, const struct filter *f, u8 qos
 	struct circumstance how;
 	struct subject s;
 
+	OBJ_CHECK(w, WHO_MAGIC);
 	*clear = false;
 	if (!judge_begin(w, &b, &s, &how))
 		return DENY;

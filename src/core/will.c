@@ -49,6 +49,7 @@ struct will *will_new(const struct pkt_connect *p, struct who *author, u32 delay
 	kept = msg_keep(&m);
 	ASSERT(kept != NULL); /* a CONNECT is small */
 	msg_unref(&kept);     /* one reference is enough */
+	ASSERT(atomic_load(&m->refs) == 1);
 	w->m = m;
 	w->author = who_ref(author);
 	free(own);
@@ -60,6 +61,8 @@ void will_free(struct will **wp)
 	struct will *w = *wp;
 
 	*wp = NULL;
+	ASSERT(w->m != NULL);
+	ASSERT(w->author != NULL);
 	msg_unref(&w->m);
 	who_unref(&w->author);
 	free(w);
@@ -106,6 +109,7 @@ void will_rejudge(struct core *c, struct session *s)
 {
 	struct topic t;
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	if (s->will == NULL || will_judge(s->will, &t) == ALLOW)
 		return;
 	will_denied(c, s);
