@@ -274,6 +274,10 @@ static void timers_run(struct sup *s)
 		sd_notify(0, "WATCHDOG=1");
 		s->watchdog_at_ms = now + s->watchdog_ms;
 	}
+	if (s->reload_again && s->phase == PH_SERVING) {
+		s->reload_again = false;
+		sup_reload(s, 0);
+	}
 }
 
 static int wait_ms(const struct sup *s)
@@ -428,6 +432,7 @@ static int run(struct sup *s)
 {
 	static const enum role order[] = {ROLE_KEYS, ROLE_AUTH, ROLE_BROKER, ROLE_ADMIN};
 
+	s->pid = getpid();
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	ASSERT(s->epoll >= 0);
 	if (!prepare(s)) {

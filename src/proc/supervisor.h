@@ -58,6 +58,7 @@ struct sup {
 	struct conf conf, next; /* next: while a reload runs */
 	struct sup_listeners listeners, next_listeners;
 	u32 nshards;
+	pid_t pid; /* our own: children end when it is their parent no more */
 	u64 generation;
 	enum sup_phase phase;
 	u64 phase_deadline_ms;
@@ -68,6 +69,7 @@ struct sup {
 	int temp[FILE_N]; /* unfinished new files of keys */
 	struct sup_child child[ROLE_N];
 	u64 started_ms, started_wall_ms, watchdog_ms, watchdog_at_ms;
+	bool reload_again; /* SIGHUP came while there was no time for it */
 	u64 reload_id; /* of the SUP_CALL that asked, 0: SIGHUP */
 	bool canary_ok;
 	char canary[256];

@@ -82,7 +82,6 @@ NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int s
 {
 	char abi[16], name[16], text[2048], *env[8];
 	char *argv[] = {"picketd", "-R", name, "-A", abi, s->root ? "-U" : NULL, NULL};
-	pid_t parent = getppid();
 	sigset_t none;
 
 	snprintf(name, sizeof(name), "%s", role_name(role));
@@ -95,7 +94,7 @@ NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int s
 	}
 	/* Set after the change of user, which clears it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != parent)
+	if (getppid() != s->pid)
 		_exit(1);
 	env_fill(env, ARRAY_LEN(env), text, sizeof(text));
 	execve("/proc/self/exe", argv, env);
@@ -231,6 +230,7 @@ static bool linked_fork(struct sup *s, enum role role)
 	}
 	close(fd[1]);
 	c->link = ipc_link_new(fd[0], ROLE_SUP, role);
+	c->wants_write = false;
 	sup_watch(s, fd[0], WATCH_LINK, role, EPOLLIN, false);
 	return hand_over(s, role);
 }

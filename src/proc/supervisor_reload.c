@@ -96,6 +96,7 @@ static void reload_over(struct sup *s, enum err e)
 	s->phase = PH_SERVING;
 	s->phase_deadline_ms = 0;
 	sd_notify(0, "READY=1");
+	log_setup("supervisor", (enum log_level)s->conf.log_level);
 	if (e == E_OK)
 		sup_say(s, LOG_INFO, "reload", "%s is in force (generation %llu)",
 			s->conf.config_path, (unsigned long long)s->generation);
@@ -148,12 +149,25 @@ static bool reload_open(struct sup *s)
 	       sockets_open(s, &s->next, &s->listeners, &s->next_listeners);
 }
 
+/* A signal is kept for later; a command is told. */
+static void reload_busy(struct sup *s, u64 id)
+{
+	struct m_sup_reply r = {.err = E_BUSY};
+	u8 tail[64];
+	struct wr w = wr_of(tail, sizeof(tail));
+
+	if (id == 0) {
+		s->reload_again = true;
+		return;
+	}
+	ipc_put_str(&w, SLICE_LIT("another reload is running; try again"));
+	sup_send(s, ROLE_ADMIN, IPC_SUP_REPLY, id, &r, wr_done(&w), -1);
+}
+
 void sup_reload(struct sup *s, u64 id)
 {
 	if (s->phase != PH_SERVING) {
-		struct m_sup_reply r = {.err = E_BUSY};
-		if (id != 0)
-			sup_send(s, ROLE_ADMIN, IPC_SUP_REPLY, id, &r, SLICE_NONE, -1);
+		reload_busy(s, id);
 		return;
 	}
 	s->reload_id = id;

@@ -41,17 +41,23 @@ bool sup_users(struct sup *s)
 	return true;
 }
 
-/* mkdir -p for the last missing parts; what exists stays as it is. */
-static bool make_path(const char *path, mode_t mode)
+/* mkdir -p; what exists stays as it is.  A plain user's folders are for that user alone; root's
+ * must let the processes' users, and people to the admin socket, through. */
+static bool make_path(const struct sup *s, const char *path, mode_t mode)
 {
 	char part[CONF_PATH];
 
 	for (size_t i = 1; path[i - 1] != '\0'; i++) {
+		mode_t m = path[i] == '\0' ? mode : 0755;
 		if (path[i] != '/' && path[i] != '\0')
 			continue;
 		snprintf(part, sizeof(part), "%.*s", (int)i, path);
-		if (mkdir(part, path[i] == '\0' ? mode : 0755) != 0 && errno != EEXIST)
+		if (mkdir(part, m) != 0) {
+			if (errno != EEXIST)
+				return false;
+		} else if (s->root && chmod(part, m) != 0) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -120,14 +126,14 @@ bool sup_folders(struct sup *s)
 	const char *state = s->conf.state_dir, *run = s->conf.run_dir;
 	const struct sup_child *auth = &s->child[ROLE_AUTH];
 
-	if (!make_path(state, 0700) ||
+	if (!make_path(s, state, 0700) ||
 	    (s->state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
 		sup_say(s, LOG_ERROR, "start",
 			"state folder %s: %s; make it, or name another with --state", state,
 			strerror(errno));
 		return false;
 	}
-	if (!make_path(run, 0755)) {
+	if (!make_path(s, run, 0755)) {
 		sup_say(s, LOG_ERROR, "start",
 			"run folder %s: %s; make it, or name another with --run", run,
 			strerror(errno));

@@ -76,6 +76,13 @@ def test_state_is_private(picket):
             assert mode & 0o077 == 0, f"{folder}/{name} {mode:o}"
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="as a plain user it is that user's alone")
+def test_people_reach_the_admin_socket(picket):
+    """Group picket-admin needs to get to it; the socket itself says who may."""
+    assert stat.S_IMODE(os.stat(picket.run_dir).st_mode) == 0o755
+    assert stat.S_IMODE(os.stat(picket.run_dir / "admin.sock").st_mode) in (0o600, 0o660)
+
+
 def test_no_process_holds_a_key_file(picket):
     """Descriptors of broker, auth and admin: none leads to a file of keys."""
     for role in ("broker", "auth", "admin"):

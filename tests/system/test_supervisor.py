@@ -146,6 +146,16 @@ def test_reload_is_all_or_nothing(make_picket):
     assert listening(other) and listening(p.port)
     c.ping()  # who was connected stays connected
 
+    # Signals in a row: the last of them counts, too.
+    p.conf.write_text(text)
+    for _ in range(3):
+        p.process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    p.conf.write_text(text + f'listener more {{ bind = "127.0.0.1:{other}" }}\n')
+    p.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: listening(other))
+    wait_for(lambda: reloaded(p))
+
     # A port that is taken: the other new one must not stay open either, nor the old one go.
     third = free_port()
     with socket.socket() as s:
@@ -173,6 +183,16 @@ def test_reload_is_all_or_nothing(make_picket):
     assert not listening(other) and listening(p.port)
     c.ping()
     assert p.children() == before
+
+
+def reloaded(p):
+    """Reload by command; False while another one runs."""
+    try:
+        p.cli("config", "reload")
+        return True
+    except Refused as refused:
+        assert "another reload is running" in str(refused)
+        return False
 
 
 # The canary's made-up credentials, made true: the only way to let it in without a broken broker.
