@@ -226,3 +226,31 @@ def test_canary_takes_a_reload_back(tmp_path):
         # as before: no password opens this listener
         c = p.client()
         assert c.login("picket-canary", "picket-canary", "nobody-has-this-secret")[1] != 0
+
+
+def test_the_service_manager_is_told(tmp_path):
+    """sd_notify: READY once the canary has been refused, WATCHDOG in time, RELOADING and STOPPING."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(tmp_path / "notify"))
+        s.settimeout(20)
+        conf = tmp_path / "c.conf"
+        conf.write_text(f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n')
+        env = dict(os.environ, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000")
+        p = subprocess.Popen([BUILD / "picketd", "--config", conf, "--state", tmp_path / "state", "--run", tmp_path, "--foreground"],
+                             env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            def heard(*wanted):
+                seen = ""
+                while not all(w in seen for w in wanted):
+                    seen += s.recv(4096).decode() + "\n"
+
+            heard("READY=1", "STATUS=1 listeners, canary refused, OK")
+            heard("WATCHDOG=1")
+            p.send_signal(signal.SIGHUP)
+            heard("RELOADING=1", "MONOTONIC_USEC=", "READY=1")
+            p.terminate()
+            heard("STOPPING=1")
+            assert p.wait(20) == 0
+        finally:
+            p.kill()
+            p.wait()
