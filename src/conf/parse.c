@@ -36,8 +36,7 @@ u32 conf_line(const struct parse *p, const cfg_opt_t *opt)
 	return 0;
 }
 
-/* ---- while libconfuse reads
- * ----------------------------------------------------------------------- */
+/* ---- while libconfuse reads ---- */
 static u32 line_of(const cfg_t *cfg)
 {
 	return cfg->line > 0 ? (u32)cfg->line : 0;
@@ -127,8 +126,7 @@ static void syntax_error(cfg_t *cfg, const char *fmt, va_list ap)
 		 safe);
 }
 
-/* ---- what libconfuse is told to expect
- * -------------------------------------------------------------- */
+/* ---- what libconfuse is told to expect ---- */
 enum { OPTS_MAX = 80 };
 struct schema {
 	cfg_opt_t file[OPTS_MAX], listener[OPTS_MAX], limits[OPTS_MAX], service[OPTS_MAX],
@@ -182,8 +180,7 @@ static cfg_t *schema_new(struct schema *s)
 	return cfg;
 }
 
-/* ---- from text values to struct conf
- * ----------------------------------------------------------------- */
+/* ---- from text values to struct conf ---- */
 static bool values_take(struct parse *p, cfg_opt_t *opt, struct values *v)
 {
 	v->n = 0;

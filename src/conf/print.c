@@ -63,8 +63,7 @@ enum err conf_print(const struct conf *c, char **text)
 	return fclose(f) == 0 ? E_OK : E_NOMEM;
 }
 
-/* ---- the manual
- * ---------------------------------------------------------------------------------- */
+/* ---- the manual ---- */
 static const char *section_of(const struct option *o)
 {
 	if (o->places & 1u << IN_FILE)

@@ -32,8 +32,7 @@ struct attempt {
 	bool v5, credentials;
 };
 
-/* ---- bytes
- * ------------------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 static void put_string(struct wr *w, const char *s)
 {
 	wr_u16(w, (u16)strlen(s));
@@ -94,8 +93,7 @@ static void put_publish(struct wr *w, bool v5)
 	put_packet(w, 0x32, wr_done(&c)); /* QoS 1: taken, it would be acknowledged */
 }
 
-/* ---- one attempt
- * --------------------------------------------------------------------------------------- */
+/* ---- one attempt ---- */
 /* A loopback address of its own for each attempt (127.64.0.0/10), so that its refusals count
  * against nobody else here, nor against its own next attempt: a reload soon after the start is
  * judged, too. */
@@ -241,8 +239,7 @@ static int attempt_judge(struct attempt *a)
 	return CANARY_NO_ANSWER;
 }
 
-/* ---- all of them
- * ----------------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 static bool net_has_loopback(const struct conf_listener *l)
 {
 	static const u8 here[16] = {0, 0, 0,	0,    0,    0,	  0,	0,

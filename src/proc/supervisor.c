@@ -26,8 +26,7 @@ void sup_watch(struct sup *s, int fd, u32 kind, enum role role, u32 events, bool
 	ASSERT(epoll_ctl(s->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) == 0);
 }
 
-/* ---- stopping
- * -------------------------------------------------------------------------------------------- */
+/* ---- stopping ---- */
 static const enum role stop_order[] = {ROLE_BROKER, ROLE_ADMIN, ROLE_AUTH, ROLE_KEYS};
 
 /* The next in order that still runs is told; when none does, it is over. */
@@ -74,8 +73,7 @@ static void stop_late(struct sup *s)
 	s->phase_deadline_ms = clock_mono_ms() + STOP_MS;
 }
 
-/* ---- started
- * ---------------------------------------------------------------------------------------------- */
+/* ---- started ---- */
 static void say_listener(struct sup *s, const struct conf_listener *l)
 {
 	sup_say(s, l->accept_risk[0] != '\0' ? LOG_WARN : LOG_INFO, "listening",
@@ -143,8 +141,7 @@ static void child_ready(struct sup *s, enum role from, const struct m_ready *m)
 	sup_canary_begin(s);
 }
 
-/* ---- messages
- * ---------------------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 static void message(struct sup *s, enum role from, struct ipc_msg *m)
 {
 	const struct m_link *breach = m->body;
@@ -201,8 +198,7 @@ static void link_read(struct sup *s, enum role from, u32 events)
 	ipc_link_free(&c->link);
 }
 
-/* ---- signals, lines, timers
- * --------------------------------------------------------------------------------- */
+/* ---- signals, lines, timers ---- */
 static void reap(struct sup *s)
 {
 	int status;

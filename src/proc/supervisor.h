@@ -80,8 +80,7 @@ struct sup {
 	} log;
 };
 
-/* ---- supervisor_log.c: one line to the log file and, unless detached, to our own stderr
- * ------------- */
+/* ---- supervisor_log.c: one line to the log file and, unless detached, to our own stderr ---- */
 bool sup_log_open(struct sup *s);
 void sup_log_bytes(struct sup *s, const char *line, size_t n);
 void sup_say(struct sup *s, enum log_level level, const char *event, const char *fmt, ...)
@@ -89,8 +88,7 @@ void sup_say(struct sup *s, enum log_level level, const char *event, const char 
 /* Reads what there is; false when the writer is gone. */
 bool linebuf_read(struct sup *s, struct linebuf *l);
 
-/* ---- supervisor_state.c: folders, users, privileges
- * ------------------------------------------------- */
+/* ---- supervisor_state.c: folders, users, privileges ---- */
 /* Each returns false after saying why and what to do. */
 bool sup_users(struct sup *s);
 bool sup_folders(struct sup *s);
@@ -98,8 +96,7 @@ bool sup_limits(struct sup *s);
 bool sup_drop_privileges(struct sup *s);
 bool sup_admin_socket(struct sup *s);
 
-/* ---- supervisor_listen.c
- * ---------------------------------------------------------------------------- */
+/* ---- supervisor_listen.c ---- */
 /* Sockets for every listener of c; those that have (NULL: none) already holds are used again. */
 bool sockets_open(struct sup *s, const struct conf *c, const struct sup_listeners *have,
 		  struct sup_listeners *out);
@@ -108,8 +105,7 @@ void sockets_close(struct sup_listeners *l, const struct sup_listeners *other);
 /* Hand all to broker. */
 void sockets_give(struct sup *s);
 
-/* ---- supervisor_child.c
- * ------------------------------------------------------------------------------ */
+/* ---- supervisor_child.c ---- */
 void child_spawn(struct sup *s, enum role role);
 void child_died(struct sup *s, enum role role, int status);
 void child_kill(struct sup *s, enum role role, const char *why);
@@ -117,8 +113,7 @@ void sup_send(struct sup *s, enum role to, enum ipc_type type, u64 id, const voi
 	      struct slice tail, int fd);
 bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool reload);
 
-/* ---- supervisor_files.c
- * ------------------------------------------------------------------------------ */
+/* ---- supervisor_files.c ---- */
 /* The files that auth is given at start. */
 void files_give_auth(struct sup *s);
 void files_get(struct sup *s, enum role from, const struct ipc_msg *m);
@@ -127,8 +122,7 @@ void files_forget(struct sup *s); /* unfinished ones, when keys is gone */
 /* What can be known to be wrong before anything starts; false after saying it. */
 bool files_check(struct sup *s, const struct conf *c);
 
-/* ---- supervisor_reload.c: configuration, canary, calls
- * ------------------------------------------------ */
+/* ---- supervisor_reload.c: configuration, canary, calls ---- */
 bool sup_conf_load(const struct sup_options *opt, bool root, struct conf *c,
 		   struct conf_error *err);
 void sup_reload(struct sup *s, u64 id);
@@ -138,16 +132,14 @@ void sup_canary_begin(struct sup *s);
 void sup_canary_done(struct sup *s, int status);
 void sup_call(struct sup *s, const struct ipc_msg *m);
 
-/* ---- supervisor.c
- * ------------------------------------------------------------------------------------- */
+/* ---- supervisor.c ---- */
 int supervisor_main(const struct sup_options *opt);
 void sup_fail(struct sup *s);  /* stop everything, exit 1 */
 void sup_ready(struct sup *s); /* all is up and tested */
 void sup_watch(struct sup *s, int fd, u32 kind, enum role role, u32 events, bool known);
 enum { WATCH_SIGNAL, WATCH_LINK, WATCH_LINES };
 
-/* ---- canary.c
- * ------------------------------------------------------------------------------------------ */
+/* ---- canary.c ---- */
 enum { CANARY_REFUSED = 0, CANARY_NOT_REFUSED = 1, CANARY_NO_ANSWER = 2 };
 /* The process: conf_fd is a sealed memfd of struct conf.  Returns one of the above. */
 int canary_main(int conf_fd);

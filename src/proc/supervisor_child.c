@@ -23,8 +23,7 @@ enum {
 	LOG_PIPE_BYTES = 1 << 20
 };
 
-/* ---- in the child, between fork and exec
- * ------------------------------------------------------------ */
+/* ---- in the child, between fork and exec ---- */
 static bool become_user(const struct sup_child *c)
 {
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++) {
@@ -104,8 +103,7 @@ NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int s
 	_exit(1);
 }
 
-/* ---- links
- * ------------------------------------------------------------------------------------------ */
+/* ---- links ---- */
 void sup_send(struct sup *s, enum role to, enum ipc_type type, u64 id, const void *body,
 	      struct slice tail, int fd)
 {
@@ -173,8 +171,7 @@ static bool hand_over(struct sup *s, enum role role)
 	return true;
 }
 
-/* ---- life and death
- * --------------------------------------------------------------------------------- */
+/* ---- life and death ---- */
 static bool child_fork(struct sup *s, enum role role, int sup_fd)
 {
 	struct sup_child *c = &s->child[role];

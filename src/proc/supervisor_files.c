@@ -59,8 +59,7 @@ static enum err open_checked(struct sup *s, int at, const char *path, bool secre
 	return E_DENIED;
 }
 
-/* ---- the bootstrap policy and the secrets it names
- * --------------------------------------------------- */
+/* ---- the bootstrap policy and the secrets it names ---- */
 static enum err bootstrap_parse(struct sup *s, const char *path, struct policy_doc **doc)
 {
 	char *text = malloc(BOOTSTRAP_BYTES_MAX + 1);
@@ -125,8 +124,7 @@ static enum err bootstrap_secret_open(struct sup *s, u32 index, int *fd)
 	return e;
 }
 
-/* ---- requests
- * ----------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 static enum err open_named(struct sup *s, u32 file, u32 index, int *fd)
 {
 	/* While a new configuration is offered, keys judges the certificates that it names. */

@@ -15,8 +15,7 @@
 
 enum { OFFER_MS = 10 * 1000, CANARY_MS = 40 * 1000 };
 
-/* ---- reading it
- * ----------------------------------------------------------------------------------------- */
+/* ---- reading it ---- */
 static bool join(char *out, size_t cap, const char *a, const char *b)
 {
 	int n = snprintf(out, cap, "%s%s", a, b);
@@ -76,8 +75,7 @@ bool sup_conf_load(const struct sup_options *opt, bool root, struct conf *c, str
 	return ok;
 }
 
-/* ---- a reload
- * -------------------------------------------------------------------------------------------- */
+/* ---- a reload ---- */
 static void reload_answer(struct sup *s, enum err e)
 {
 	struct m_sup_reply r = {.err = e};
@@ -227,8 +225,7 @@ void sup_config_done(struct sup *s, enum role from, const struct ipc_msg *m)
 	sup_canary_begin(s);
 }
 
-/* ---- the canary
- * ------------------------------------------------------------------------------------------ */
+/* ---- the canary ---- */
 void sup_canary_begin(struct sup *s)
 {
 	s->phase_deadline_ms = clock_mono_ms() + CANARY_MS;
@@ -285,8 +282,7 @@ void sup_canary_done(struct sup *s, int status)
 	reload_over(s, E_CONFIG);
 }
 
-/* ---- what admin asks
- * --------------------------------------------------------------------------------------- */
+/* ---- what admin asks ---- */
 static void fill_status(struct sup *s, struct m_sup_reply *r, struct wr *w)
 {
 	r->up_ms = clock_mono_ms() - s->started_ms;

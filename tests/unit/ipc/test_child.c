@@ -14,8 +14,7 @@
 
 #include "ipc/child.h"
 
-/* ---- the child: an "auth" that says what happens to it through CONFIG_DONE's tail
- * ---------------- */
+/* ---- the child: an "auth" that says what happens to it through CONFIG_DONE's tail ---- */
 struct auth {
 	struct timer timer;
 	struct child *c;
