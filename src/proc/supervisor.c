@@ -319,9 +319,7 @@ static void turn(struct sup *s)
 	}
 }
 
-/* ---- start
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 static void signals_open(struct sup *s)
 {
 	sigset_t set;
