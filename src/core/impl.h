@@ -234,9 +234,21 @@ const struct core_limits *client_limits(const struct client *cl);
 
 /* ---- login.c ---- */
 void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body);
-void login_due(struct core *c, struct client *cl); /* its deadline or its place on the grid */
+void hello_decode(const struct hello *h, struct pkt_connect *p);
 void login_forget(struct core *c, struct client *cl);
+
+/* ---- refuse.c ---- */
+/* At once, and with its own code. */
+void refuse_now(struct core *c, struct client *cl, enum err why);
+/* Later, and as every refusal of a credential. */
+void refuse_on_grid(struct core *c, struct client *cl, enum err why);
+/* Whichever of the two why calls for. */
+void refuse(struct core *c, struct client *cl, enum err why);
 u64 login_next_ms(const struct client *cl);
+void login_due(struct core *c, struct client *cl); /* its deadline or its place on the grid */
+
+/* ---- home.c ---- */
+void login_home(struct core *c, struct client *cl);
 
 /* ---- session.c ---- */
 struct session *session_new(struct core *c, struct home *home, struct who *who);

@@ -1,0 +1,265 @@
+/* home: an allowed login on the shard where its session lives, up to CONNACK.
+ *
+ * The last questions are asked, then everything happens at once: the older connection goes, the
+ * session is found or made, and CONNACK says what the client may rely on. */
+#include "core/impl.h"
+
+enum {
+	P_SESSION_EXPIRY = 0x11,
+	P_ASSIGNED_ID = 0x12,
+	P_SERVER_KEEP_ALIVE = 0x13,
+	P_RECEIVE_MAXIMUM = 0x21,
+	P_ALIAS_MAXIMUM = 0x22,
+	P_RETAIN_AVAILABLE = 0x25,
+	P_PACKET_MAXIMUM = 0x27
+};
+enum { CONNACK_MAX = 512 };
+/* Sessions of one identity, those without a connection too. */
+enum { SESSIONS_A_CONNECTION = 4, SESSIONS_MIN = 16, SESSIONS_ANONYMOUS = 10000 };
+
+/* How many connections the identity would have with this one. */
+static bool connections_fit(const struct session *old, const struct who *w, const struct limits *l,
+			    u32 kind)
+{
+	u32 n = atomic_load(&w->pr->connections);
+
+	OBJ_CHECK(w, WHO_MAGIC);
+	if (kind == WHO_ANONYMOUS)
+		return true;
+	if (old != NULL && old->client != NULL)
+		n--;
+	return n < l->v.connections_identity;
+}
+
+static u32 expiry_wanted(const struct pkt_connect *p)
+{
+	if (p->version != MQTT_5)
+		return p->clean_start ? 0 : UINT32_MAX;
+	return PROP_HAS(&p->props, P_SESSION_EXPIRY) ? p->props.session_expiry : 0;
+}
+
+/* How long the session may outlive its connection.  An identity that leaves ever new ones behind
+ * (SESS-HOARD) is still let in, but what it leaves from then on ends with its connection. */
+static u32 expiry_given(const struct session *s, const struct pkt_connect *p, u32 kind)
+{
+	const struct core_limits *l = &s->lim->v;
+	u64 most = kind == WHO_ANONYMOUS ? SESSIONS_ANONYMOUS
+					 : MAX(SESSIONS_A_CONNECTION * (u64)l->connections_identity,
+					       SESSIONS_MIN);
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	if (atomic_load(&s->who->pr->sessions) > most)
+		return 0;
+	return MIN(expiry_wanted(p), l->session_expiry_max_s);
+}
+
+/* The keep alive in force: MQTT 5 is told ours, 3 keeps its own. */
+static void keep_alive_set(struct client *cl, const struct pkt_connect *p, struct pkt_connack *ack)
+{
+	u32 most = cl->session->lim->v.keep_alive_max_s;
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	cl->keep_alive_s = p->keep_alive_s;
+	if (p->keep_alive_s != 0 && p->keep_alive_s <= most)
+		return;
+	if (p->version != MQTT_5) {
+		cl->keep_alive_s = 0; /* TCP probes decide */
+		return;
+	}
+	if (most > UINT16_MAX)
+		return;
+	cl->keep_alive_s = (u16)most;
+	ack->props.server_keep_alive = (u16)most;
+	ack->props.has |= 1ull << P_SERVER_KEEP_ALIVE;
+}
+
+/* What the client may rely on, and no more than is true. */
+static void connack_limits(const struct session *s, const struct pkt_connect *p,
+			   struct pkt_connack *ack)
+{
+	const struct core_limits *l = &s->lim->v;
+	struct props *q = &ack->props;
+	u32 wanted = expiry_wanted(p);
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	q->has |= 1ull << P_RECEIVE_MAXIMUM;
+	q->receive_maximum = (u16)l->receive_maximum;
+	if (l->max_packet <=
+	    VBI_MAX) { /* above it there is nothing to tell, and clients refuse it */
+		q->has |= 1ull << P_PACKET_MAXIMUM;
+		q->maximum_packet_size = l->max_packet;
+	}
+	if (l->topic_aliases != 0) {
+		q->has |= 1ull << P_ALIAS_MAXIMUM;
+		q->topic_alias_maximum = (u16)l->topic_aliases;
+	}
+	if (wanted != s->expiry_s) {
+		q->has |= 1ull << P_SESSION_EXPIRY;
+		q->session_expiry = s->expiry_s;
+	}
+	if (l->retained_identity == 0) {
+		q->has |= 1ull << P_RETAIN_AVAILABLE;
+		q->retain_available = 0;
+	}
+}
+
+static void connack_accept(struct core *c, struct client *cl, const struct pkt_connect *p,
+			   bool present)
+{
+	struct session *s = cl->session;
+	struct pkt_connack ack = {.session_present = present && p->version != MQTT_31};
+	struct wr w;
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(s != NULL);
+	keep_alive_set(cl, p, &ack);
+	if (p->version == MQTT_5) {
+		connack_limits(s, p, &ack);
+		if (cl->hello->assigned) {
+			ack.props.has |= 1ull << P_ASSIGNED_ID;
+			ack.props.assigned_client_id = s->who->client_id;
+		}
+	}
+	w = client_wr(c, cl, CONNACK_MAX);
+	pkt_connack_encode(&w, p->version, &ack);
+	client_wr_done(c, cl, &w);
+}
+
+static void client_accepts(struct core *c, struct client *cl, const struct pkt_connect *p)
+{
+	u32 window = client_limits(cl)->inflight;
+	u64 wall = c->env.wall_ms(c->env.arg);
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	cl->receive_max = (u16)window;
+	if (p->version == MQTT_5) {
+		if (PROP_HAS(&p->props, P_RECEIVE_MAXIMUM))
+			cl->receive_max = (u16)MIN(window, p->props.receive_maximum);
+		if (PROP_HAS(&p->props, P_PACKET_MAXIMUM))
+			cl->max_packet = p->props.maximum_packet_size;
+		if (PROP_HAS(&p->props, P_ALIAS_MAXIMUM))
+			cl->alias_max_out = p->props.topic_alias_maximum;
+	}
+	cl->connected_wall_ms = wall;
+	cl->credential = cl->hello->credential;
+	if (cl->hello->expires_wall_ms != 0)
+		cl->expires_ms =
+			c->now_ms +
+			(cl->hello->expires_wall_ms > wall ? cl->hello->expires_wall_ms - wall : 0);
+}
+
+/* The session that this login gets: its old one, taken over, or a new one. */
+static struct session *login_session(struct core *c, struct hello *h, bool clean, bool *present)
+{
+	struct session *s = h->home->session;
+
+	if (s != NULL && s->client != NULL) {
+		struct client *old = s->client;
+		event_session(c, s, EV_TAKEOVER, E_TAKEN_OVER, SLICE_NONE);
+		/* SPEC MQTT-3.1.4-3: the older connection goes. */
+		client_end(c, old, E_TAKEN_OVER);
+		s = h->home->session;
+	}
+	if (s != NULL && clean)
+		session_end(c, &s);
+	ASSERT(s == NULL || s->client == NULL);
+	*present = s != NULL;
+	if (s == NULL)
+		return session_new(c, h->home, who_ref(h->who));
+	directory_release(&c->hub->directory, &h->home); /* the session has a claim of its own */
+	if (s->will != NULL) /* SPEC MQTT-3.1.3-9: it came back in time */
+		will_free(&s->will);
+	who_unref(&s->who);
+	s->who = who_ref(h->who);
+	return s;
+}
+
+static void login_accept(struct core *c, struct client *cl, const struct pkt_connect *p,
+			 struct limits *lim)
+{
+	struct hello *h = cl->hello;
+	struct session *s;
+	bool present;
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	s = login_session(c, h, p->clean_start, &present);
+	h->home = NULL;
+	if (s->lim != NULL)
+		limits_unref(c, &s->lim);
+	s->lim = lim;
+	s->version = (u8)p->version;
+	s->clean = p->clean_start;
+	s->expiry_s = expiry_given(s, p, h->kind);
+	s->will = p->has_will ? will_new(p, s->who, s->expiry_s) : NULL;
+	cl->state = C_LIVE;
+	session_attach(c, s, cl);
+	client_accepts(c, cl, p);
+	connack_accept(c, cl, p, present);
+	c->stats.logins_ok++;
+	event_client(c, cl, EV_CONNECT, E_OK, present ? "session resumed" : "session new");
+	hello_free(cl);
+	subs_rejudge(c, s);
+	session_resend(c, s);
+	timer_stop(&c->wheel, &cl->timer);
+	client_arm(c, cl);
+	client_resume(c, cl, P_LOGIN);
+}
+
+/* On the home shard: the last questions, then everything happens at once. */
+static void login_finish(struct core *c, struct client *cl)
+{
+	struct hello *h = cl->hello;
+	const struct grant *g = principal_grant(h->who->pr);
+	struct limits *lim;
+	struct pkt_connect p;
+	enum err e = E_OK;
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	hello_decode(h, &p);
+	lim = limits_of(c, cl->listener, g);
+	if (!status_acts(g->status) || credential_ended(g, h->credential))
+		e = E_REVOKED;
+	else if (p.has_will &&
+		 judge_publish(h->who, &p.will.topic, p.will.qos, p.will.retain) != ALLOW)
+		e = E_DENIED;
+	else if (!connections_fit(h->home->session, h->who, lim, h->kind))
+		e = E_QUOTA;
+	if (e == E_OK) {
+		login_accept(c, cl, &p, lim);
+		return;
+	}
+	limits_unref(c, &lim);
+	directory_release(&c->hub->directory, &h->home);
+	refuse(c, cl, e);
+}
+
+void login_home(struct core *c, struct client *cl)
+{
+	struct hello *h = cl->hello;
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	h->home = directory_claim(&c->hub->directory, h->who->pr->id, h->who->client_id, c->shard);
+	if (h->home->shard == c->shard) {
+		login_finish(c, cl);
+		return;
+	}
+	client_unlink(c, cl);
+	cl->core = NULL;
+	c->env.move(c->env.arg, cl, cl->conn, h->home->shard);
+}
+
+void core_adopt(struct core *c, struct client *cl, void *conn)
+{
+	OBJ_CHECK(c, CORE_MAGIC);
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(cl->core == NULL);
+	ASSERT(cl->hello->home->shard == c->shard);
+	core_enter(c);
+	cl->core = c;
+	cl->conn = conn;
+	cl->dirty = false;
+	TAILQ_INSERT_TAIL(&c->clients, cl, link);
+	c->stats.clients++;
+	login_finish(c, cl);
+	core_leave(c);
+}
