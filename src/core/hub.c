@@ -18,6 +18,7 @@ struct hub *hub_new(const struct hub_options *o)
 	retained_init(&h->retained, &h->epoch, &h->key, o->retained_total, o->retained_bytes);
 	directory_init(&h->directory, o->nshards, &h->key);
 	map_init(&h->principals, &h->key);
+	TAILQ_INIT(&h->idle);
 	ASSERT(pthread_mutex_init(&h->lock, NULL) == 0);
 	return h;
 }
@@ -31,7 +32,7 @@ static void policy_drop(struct retired *r)
 	free(b);
 }
 
-/* Those that auth pinned have no other owner. */
+/* Those that auth pinned, and those that are idle, have no other owner. */
 static void hub_free_principals(struct hub *h)
 {
 	struct principal *p;

@@ -42,6 +42,8 @@ struct hub {
 	pthread_mutex_t lock; /* below */
 	struct listener_set *listeners;
 	struct map principals;
+	TAILQ_HEAD(, principal) idle; /* oldest first */
+	u32 nidle;
 	struct watched *watched;
 };
 

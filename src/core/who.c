@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "core/hub.h"
 
+enum { PRINCIPALS_IDLE = 4096 }; /* who published, and has no connection now */
+
 static u8 *put(u8 *at, struct slice s, struct slice *out)
 {
 	if (s.n != 0)
@@ -62,12 +64,43 @@ static struct slice principal_key(const struct principal *p)
 	return slice_of(&p->id, sizeof(p->id));
 }
 
+/* ---- idle ones: how fast somebody published is remembered beyond the last connection, or a new
+ * one would bring a new burst.  The longest gone is forgotten first; the lock is held. */
+
+static void principal_idle_end(struct hub *h, struct principal *p)
+{
+	if (!p->idle)
+		return;
+	ASSERT(h->nidle > 0);
+	p->idle = false;
+	h->nidle--;
+	TAILQ_REMOVE(&h->idle, p, idle_link);
+}
+
+/* Returns the one that is to be forgotten, or NULL. */
+static struct principal *principal_idle_begin(struct hub *h, struct principal *p)
+{
+	ASSERT(!p->idle && p->refs == 0);
+	if (atomic_load(&p->rate_messages_us) == 0 && atomic_load(&p->rate_bytes_us) == 0)
+		return p;
+	p->idle = true;
+	h->nidle++;
+	TAILQ_INSERT_TAIL(&h->idle, p, idle_link);
+	if (h->nidle <= PRINCIPALS_IDLE)
+		return NULL;
+	p = TAILQ_FIRST(&h->idle);
+	principal_idle_end(h, p);
+	return p;
+}
+
 static struct principal *principal_make(struct hub *h, u64 id)
 {
 	struct principal *p = map_get(&h->principals, slice_of(&id, sizeof(id)));
 
-	if (p != NULL)
+	if (p != NULL) {
+		principal_idle_end(h, p);
 		return p;
+	}
 	p = xcalloc(1, sizeof(*p));
 	p->magic = PRINCIPAL_MAGIC;
 	p->id = id;
@@ -109,8 +142,10 @@ struct principal *principal_find(struct hub *h, u64 id)
 	OBJ_CHECK(h, HUB_MAGIC);
 	pthread_mutex_lock(&h->lock);
 	p = map_get(&h->principals, slice_of(&id, sizeof(id)));
-	if (p != NULL)
+	if (p != NULL) {
+		principal_idle_end(h, p);
 		p->refs++;
+	}
 	pthread_mutex_unlock(&h->lock);
 	return p;
 }
@@ -124,15 +159,16 @@ void principal_unref(struct hub *h, struct principal **pp)
 	OBJ_CHECK(p, PRINCIPAL_MAGIC);
 	pthread_mutex_lock(&h->lock);
 	ASSERT(p->refs > 0);
-	if (--p->refs != 0 || p->pinned) {
-		pthread_mutex_unlock(&h->lock);
-		return;
-	}
-	ASSERT(map_del(&h->principals, principal_key(p)) == p);
+	p = --p->refs != 0 || p->pinned ? NULL : principal_idle_begin(h, p);
+	if (p != NULL)
+		ASSERT(map_del(&h->principals, principal_key(p)) == p);
 	pthread_mutex_unlock(&h->lock);
+	if (p == NULL)
+		return;
 	ASSERT(atomic_load(&p->connections) == 0);
 	ASSERT(atomic_load(&p->sessions) == 0);
 	ASSERT(atomic_load(&p->retained) == 0);
+	ASSERT(atomic_load(&p->queued_bytes) == 0);
 	/* A reader may still hold the grant; the principal itself is only reached through a
 	 * reference. */
 	g = atomic_load(&p->grant);

@@ -7,6 +7,8 @@
 #ifndef PICKET_CORE_WHO_H
 #define PICKET_CORE_WHO_H
 
+#include <sys/queue.h>
+
 #include "core/core.h"
 #include "core/epoch.h"
 
@@ -29,9 +31,12 @@ struct principal {
 	u32 refs;    /* under the hub's lock */
 	u64 id;	     /* the map's key */
 	bool pinned; /* auth told of a change: what it said outranks older answers */
+	bool idle;   /* nobody has a reference, but it has published: see principal_unref */
+	TAILQ_ENTRY(principal) idle_link;
 	_Atomic bool watched;
 	_Atomic(struct grant *) grant;
 	_Atomic u32 connections, sessions, retained;
+	_Atomic u64 queued_bytes;		     /* waiting in all its sessions */
 	_Atomic u64 rate_messages_us, rate_bytes_us; /* theoretical arrival times (rate.c) */
 };
 

@@ -299,6 +299,32 @@ static void test_rate_holds_back(void **state)
 	world_free(&w);
 }
 
+/* A new connection brings no new burst (FLOOD-CONNECT). */
+static void test_rate_outlives_the_connection(void **state)
+{
+	struct core_limits l = world_limits();
+	struct world *w;
+	struct wconn *p;
+
+	l.publish_rate = 10;
+	l.publish_burst = 2;
+	w = world_new(1, &l);
+	world_policy(w, "role all { publish #; subscribe # }");
+	world_identity(w, "a", 2, (const u32[]){1, 0});
+	for (u16 round = 0; round < 3; round++) {
+		p = peer_connect(w, .user = "a", .version = MQTT_5);
+		for (u16 i = 1; i <= 3; i++)
+			peer_publish(p, .topic = "t", .qos = 1, .pid = i);
+		assert_true(p->paused);
+		/* What was beyond the burst holds back after one message. */
+		for (u16 i = 1; i <= (round == 0 ? 3 : 1); i++)
+			peer_expect_ack(p, PKT_PUBACK, i);
+		peer_expect_nothing(p);
+		wconn_drop(p, E_EOF);
+	}
+	world_free(&w);
+}
+
 static void test_slow_reader(void **state)
 {
 	struct world *w = peer_world(1);
@@ -339,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_shared_hands_on),
 		cmocka_unit_test(test_match_grows_old),
 		cmocka_unit_test(test_rate_holds_back),
+		cmocka_unit_test(test_rate_outlives_the_connection),
 		cmocka_unit_test(test_slow_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
