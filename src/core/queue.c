@@ -98,15 +98,31 @@ static void send_flight(struct core *c, struct session *s, const struct delivery
 
 /* ---- waiting ------------------------------------------------------------------------- */
 
+/* All sessions of an identity together may hold what one of them may.  Those without a name are no
+ * identity: one of them must not use up what is there for the others. */
+static bool identity_has_room(const struct session *s, u64 bytes)
+{
+	const struct principal *pr = s->who->pr;
+	const struct grant *g = principal_grant(pr);
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	if (g != NULL && g->kind == WHO_ANONYMOUS)
+		return true;
+	return atomic_load_explicit(&pr->queued_bytes, memory_order_relaxed) + bytes <=
+	       MAX(s->lim->v.queue_bytes, s->lim->v.offline_bytes);
+}
+
 static bool queue_has_room(const struct core *c, const struct session *s, const struct delivery *d)
 {
 	const struct core_limits *l = &s->lim->v;
+	u64 bytes = msg_bytes(*d->m);
 	bool online = s->client != NULL;
 
 	if (d->replay)
 		return s->replay_n < c->hub->o.retained_total;
 	return s->queue_n < (online ? l->queue_messages : l->offline_messages) &&
-	       s->queue_bytes + msg_bytes(*d->m) <= (online ? l->queue_bytes : l->offline_bytes);
+	       s->queue_bytes + bytes <= (online ? l->queue_bytes : l->offline_bytes) &&
+	       identity_has_room(s, bytes);
 }
 
 static void queue_charge(struct session *s, const struct queued *q, bool in)
@@ -120,6 +136,8 @@ static void queue_charge(struct session *s, const struct queued *q, bool in)
 	s->queue_n += in ? 1 : UINT32_MAX;
 	ASSERT(in || s->queue_bytes >= bytes);
 	s->queue_bytes = in ? s->queue_bytes + bytes : s->queue_bytes - bytes;
+	atomic_fetch_add_explicit(&s->who->pr->queued_bytes, in ? bytes : -bytes,
+				  memory_order_relaxed);
 }
 
 static void queue_put(struct core *c, struct session *s, const struct delivery *d)

@@ -250,6 +250,48 @@ static void test_queue_limit(void **state)
 	world_free(&w);
 }
 
+/* Many sessions of one identity hold no more than one of them may; another's are its own. */
+static void test_queue_limit_of_an_identity(void **state)
+{
+	enum { SESSIONS = 8, EACH = 1000 };
+	struct core_limits l = world_limits();
+	char id[16], filter[16], payload[EACH + 1];
+	struct world *w;
+	struct wconn *p, *s;
+
+	l.offline_bytes = l.queue_bytes = 4 * EACH;
+	w = world_new(2, &l);
+	world_policy(w, "role all { publish #; subscribe # }");
+	for (u32 i = 0; i < 3; i++)
+		world_identity(
+			w, &"a\0b\0c" [2 * i], 2, (const u32[]) { 1, 0 });
+	memset(payload, 'x', EACH);
+	payload[EACH] = 0;
+	for (u32 i = 0; i <= SESSIONS; i++) {
+		snprintf(id, sizeof(id), "%u", i);
+		snprintf(filter, sizeof(filter), "t/%u", i);
+		s = world_connect(w, i);
+		peer_say_connect(s, &(struct peer_opts){.user = i < SESSIONS ? "a" : "c",
+							.id = id,
+							.version = MQTT_5,
+							.expiry_s = 60});
+		world_run(w);
+		assert_int_equal(peer_connack(s, &(struct pkt_connack){0}), 0);
+		peer_subscribe(s, .filter = filter, .qos = 1);
+		wconn_drop(s, E_EOF);
+	}
+	p = peer_connect(w, .user = "b");
+	for (u16 i = 0; i < SESSIONS; i++) {
+		snprintf(filter, sizeof(filter), "t/%u", i);
+		peer_publish(p, .topic = filter, .payload = payload, .qos = 1, .pid = i + 1);
+	}
+	assert_in_range(world_stats(w).dropped, SESSIONS - 4, SESSIONS - 1);
+	w->events[EV_DROPPED] = 0;
+	peer_publish(p, .topic = "t/8", .payload = payload, .qos = 1, .pid = 99);
+	assert_int_equal(w->events[EV_DROPPED], 0);
+	world_free(&w);
+}
+
 /* SPEC MQTT-2.2.1-4: two deliveries stay unanswered while 65,535 identifiers go round. */
 static void test_identifiers_go_round(void **state)
 {
@@ -526,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_qos2_in_across_resume),
 		cmocka_unit_test(test_message_expiry),
 		cmocka_unit_test(test_queue_limit),
+		cmocka_unit_test(test_queue_limit_of_an_identity),
 		cmocka_unit_test(test_identifiers_go_round),
 		cmocka_unit_test(test_will),
 		cmocka_unit_test(test_will_delay),
