@@ -34,3 +34,12 @@ u64 rate_charge(struct principal *p, const struct core_limits *l, size_t bytes, 
 	}
 	return wait == 0 ? 0 : now_ms + (wait + US_PER_MS - 1) / US_PER_MS;
 }
+
+u64 rate_charge_replay(struct principal *p, u32 nodes, u64 now_ms)
+{
+	enum { NODES_A_SECOND = 200000, BURST_S = 2 };
+	u64 cost = (u64)nodes * US_PER_S / NODES_A_SECOND;
+	u64 wait = bucket_charge(&p->rate_replay_us, now_ms * US_PER_MS, cost, BURST_S * US_PER_S);
+
+	return wait == 0 ? 0 : now_ms + (wait + US_PER_MS - 1) / US_PER_MS;
+}

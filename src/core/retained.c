@@ -182,12 +182,13 @@ static bool walk_hit(const struct filter *f, u32 levels)
 	return f->hash ? levels + 1 >= f->nlevel : levels == f->nlevel;
 }
 
-void retained_each(const struct retained_store *r, const struct filter *f,
+u32 retained_each(const struct retained_store *r, const struct filter *f,
 		   bool (*cb)(void *arg, const struct retained *e), void *arg)
 {
 	struct path p = path_filter(f);
 	struct path_hash h;
 	struct walk w = {.depth = 1};
+	u32 nodes = 0;
 
 	tree_hash(&r->tree, &p, &h);
 	w.f[0] = (struct frame_at){r->tree.root, 0};
@@ -199,12 +200,14 @@ void retained_each(const struct retained_store *r, const struct filter *f,
 			w.depth--;
 			continue;
 		}
+		nodes++;
 		e = walk_hit(f, w.depth) ? LOAD(c->value) : NULL;
 		if (e != NULL && !cb(arg, e))
-			return;
+			return nodes;
 		if (w.depth <= LIM_TOPIC_LEVELS)
 			w.f[w.depth++] = (struct frame_at){c, 0};
 	}
+	return nodes;
 }
 
 void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const struct retained *e),

@@ -87,7 +87,6 @@ struct session *session_new(struct core *c, struct home *home, struct who *who)
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	ASSERT(home->session == NULL);
-	ASSERT(home->claims > 0);
 	ASSERT(home->shard == c->shard);
 	s->magic = SESSION_MAGIC;
 	s->core = c;

@@ -81,7 +81,8 @@ static void principal_idle_end(struct hub *h, struct principal *p)
 static struct principal *principal_idle_begin(struct hub *h, struct principal *p)
 {
 	ASSERT(!p->idle && p->refs == 0);
-	if (atomic_load(&p->rate_messages_us) == 0 && atomic_load(&p->rate_bytes_us) == 0)
+	if (atomic_load(&p->rate_messages_us) == 0 && atomic_load(&p->rate_bytes_us) == 0 &&
+	    atomic_load(&p->rate_replay_us) == 0)
 		return p;
 	p->idle = true;
 	h->nidle++;
