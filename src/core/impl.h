@@ -344,6 +344,8 @@ void will_rejudge(struct core *c, struct session *s);
 /* ---- rate.c ---- */
 /* Charge a publication; returns until when (ms) the identity has to wait, 0: go on. */
 u64 rate_charge(struct principal *p, const struct core_limits *l, size_t bytes, u64 now_ms);
+/* The same for a look through the retained messages: twenty bytes may ask for all of them. */
+u64 rate_charge_replay(struct principal *p, u32 nodes, u64 now_ms);
 
 /* ---- events.c ---- */
 void event_emit(struct core *c, const struct core_event *e);

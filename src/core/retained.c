@@ -183,7 +183,7 @@ static bool walk_hit(const struct filter *f, u32 levels)
 }
 
 u32 retained_each(const struct retained_store *r, const struct filter *f,
-		   bool (*cb)(void *arg, const struct retained *e), void *arg)
+		  bool (*cb)(void *arg, const struct retained *e), void *arg)
 {
 	struct path p = path_filter(f);
 	struct path_hash h;

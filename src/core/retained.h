@@ -32,9 +32,10 @@ void retained_free(struct retained_store *r);
 enum err retained_set(struct retained_store *r, const struct topic *t, struct msg *m,
 		      struct who *author, u32 identity_max) MUST;
 void retained_clear(struct retained_store *r, const struct topic *t);
-/* Each message under f; borrowed, inside an epoch.  Stops when cb returns false. */
-void retained_each(const struct retained_store *r, const struct filter *f,
-		   bool (*cb)(void *arg, const struct retained *e), void *arg);
+/* Each message under f; borrowed, inside an epoch.  Stops when cb returns false.  Returns how many
+ * nodes were looked at. */
+u32 retained_each(const struct retained_store *r, const struct filter *f,
+		  bool (*cb)(void *arg, const struct retained *e), void *arg);
 /* Drop the messages whose author drops says yes to (an identity that was revoked; expired ones). */
 void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const struct retained *e),
 		    void *arg);

@@ -227,21 +227,34 @@ static bool replay_one(void *arg, const struct retained *e)
 	return true;
 }
 
-static void replay(struct core *c, struct session *s, const struct sub_entry *e, bool is_new)
+/* Returns how many nodes it looked at. */
+static u32 replay(struct core *c, struct session *s, const struct sub_entry *e, bool is_new)
 {
 	u32 i = subs_find(c, s, e->raw);
 	struct replay r = {.c = c, .s = s};
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (i == HOLE || e->filter.share.n != 0)
-		return;
+		return 0;
 	r.b = s->subs[i];
 	r.ids[0] = 1;
 	r.ids[1] = r.b->id;
 	/* SPEC MQTT-3.3.1-9, -10, -11: handling 0 always, 1 for a new one, 2 never. */
 	if (e->retain_handling == 2 || (e->retain_handling == 1 && !is_new))
+		return 0;
+	return retained_each(&c->hub->retained, &r.b->filter, replay_one, &r);
+}
+
+static void replay_charge(struct core *c, struct client *cl, u32 nodes)
+{
+	u64 until = rate_charge_replay(cl->session->who->pr, nodes, c->now_ms);
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	if (until == 0)
 		return;
-	retained_each(&c->hub->retained, &r.b->filter, replay_one, &r);
+	cl->resume_ms = MAX(cl->resume_ms, until);
+	client_pause(c, cl, P_RATE);
+	client_arm(c, cl);
 }
 
 static u8 suback_code(const struct client *cl, enum err e, u8 qos)
@@ -276,7 +289,7 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 	struct pkt_subscribe p, again;
 	struct sub_entry e;
 	u8 *codes, *fresh, qos = 0;
-	u32 n = 0, id = 0;
+	u32 n = 0, id = 0, nodes = 0;
 	enum err err = pkt_subscribe_decode(f, (enum mqtt_version)cl->version, body, &p);
 
 	if (err == E_OK && !user_properties_fit(cl, &p.props))
@@ -303,8 +316,9 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 	ack_codes(c, cl, PKT_SUBACK, p.packet_id, slice_of(codes, n));
 	for (n = 0; sub_next(&again, &e); n++) {
 		if (codes[n] < CODE_V3_FAILED)
-			replay(c, s, &e, fresh[n] != 0);
+			nodes += replay(c, s, &e, fresh[n] != 0);
 	}
+	replay_charge(c, cl, nodes);
 }
 
 void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body)

@@ -36,8 +36,9 @@ struct principal {
 	_Atomic bool watched;
 	_Atomic(struct grant *) grant;
 	_Atomic u32 connections, sessions, retained;
-	_Atomic u64 queued_bytes;		     /* waiting in all its sessions */
-	_Atomic u64 rate_messages_us, rate_bytes_us, rate_replay_us; /* theoretical arrival times (rate.c) */
+	_Atomic u64 queued_bytes; /* waiting in all its sessions */
+	_Atomic u64 rate_messages_us, rate_bytes_us,
+		rate_replay_us; /* theoretical arrival times (rate.c) */
 };
 
 #define WHO_MAGIC 0x3c0ffee5u

@@ -472,6 +472,36 @@ static void test_retained_flood_arrives(void **state)
 	world_free(&w);
 }
 
+/* RET-STORM: who asks for everything again and again is read again only when that was paid for. */
+static void test_replay_holds_back(void **state)
+{
+	struct core_limits l = world_limits();
+	struct wconn *p, *s;
+	struct world *w;
+	char topic[32];
+	u32 rounds = 0;
+
+	l.publish_burst = l.publish_rate = l.retained_identity = 10000;
+	w = world_new(1, &l);
+	world_policy(w, "role all { publish #; subscribe # }");
+	world_identity(w, "a", 2, (const u32[]){1, 0});
+	world_identity(w, "b", 2, (const u32[]){1, 0});
+	p = peer_connect(w, .user = "a");
+	for (u32 i = 0; i < 2000; i++) {
+		snprintf(topic, sizeof(topic), "r/%u", i);
+		peer_publish(p, .topic = topic, .retain = true);
+	}
+	s = peer_connect(w, .user = "b", .version = MQTT_5);
+	while (!s->paused && rounds < 1000) {
+		peer_subscribe(s, .filter = "r/+/none");
+		rounds++;
+	}
+	assert_in_range(rounds, 100, 999);
+	world_advance(w, 1000);
+	assert_false(s->paused);
+	world_free(&w);
+}
+
 static void test_retained_limit(void **state)
 {
 	struct core_limits l = world_limits();
@@ -577,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_retained),
 		cmocka_unit_test(test_retain_as_published),
 		cmocka_unit_test(test_retained_flood_arrives),
+		cmocka_unit_test(test_replay_holds_back),
 		cmocka_unit_test(test_retained_limit),
 		cmocka_unit_test(test_retained_expires),
 		cmocka_unit_test(test_subscription_limit),
