@@ -103,7 +103,8 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 	}
 }
 
-static void connack_accept(struct core *c, struct client *cl, const struct pkt_connect *p,
+/* False when it does not fit into what the client takes: then nothing may be said at all. */
+static bool connack_accept(struct core *c, struct client *cl, const struct pkt_connect *p,
 			   bool present)
 {
 	struct session *s = cl->session;
@@ -122,7 +123,7 @@ static void connack_accept(struct core *c, struct client *cl, const struct pkt_c
 	}
 	w = client_wr(c, cl, CONNACK_MAX);
 	pkt_connack_encode(&w, p->version, &ack);
-	client_wr_done(c, cl, &w);
+	return client_wr_done(c, cl, &w);
 }
 
 static void client_accepts(struct core *c, struct client *cl, const struct pkt_connect *p)
@@ -194,7 +195,12 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	cl->state = C_LIVE;
 	session_attach(c, s, cl);
 	client_accepts(c, cl, p);
-	connack_accept(c, cl, p, present);
+	if (!connack_accept(c, cl, p, present)) {
+		/* SPEC MQTT-3.2.0-1, MQTT-3.1.2-24: nothing may come before it. */
+		session_detach(c, s, DETACH_GOODBYE);
+		refuse_now(c, cl, E_TOO_LARGE);
+		return;
+	}
 	c->stats.logins_ok++;
 	event_client(c, cl, EV_CONNECT, E_OK, present ? "session resumed" : "session new");
 	hello_free(cl);
@@ -224,6 +230,9 @@ static void login_finish(struct core *c, struct client *cl)
 		e = E_DENIED;
 	else if (!connections_fit(h->home->session, h->who, lim, h->kind))
 		e = E_QUOTA;
+	else if (p.version == MQTT_5 && p.has_will && p.will.retain &&
+		 lim->v.retained_identity == 0)
+		e = E_NO_RETAIN; /* SPEC MQTT-3.2.2-13 */
 	if (e == E_OK) {
 		login_accept(c, cl, &p, lim);
 		return;

@@ -241,6 +241,9 @@ static enum err publish_check(struct client *cl, struct pkt_publish *p)
 	if (cl->version == MQTT_5 && (p->props.user_count > l->user_properties ||
 				      p->props.user_bytes > l->user_property_bytes))
 		return E_TOO_LARGE;
+	/* SPEC MQTT-3.2.2-14: CONNACK said so. */
+	if (cl->version == MQTT_5 && p->retain && l->retained_identity == 0)
+		return E_NO_RETAIN;
 	return alias_resolve(cl, p);
 }
 

@@ -83,7 +83,8 @@ void refuse_on_grid(struct core *c, struct client *cl, enum err why)
 void refuse(struct core *c, struct client *cl, enum err why)
 {
 	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (why == E_BUSY || why == E_UNAVAILABLE || why == E_QUOTA || why == E_NOMEM)
+	if (why == E_BUSY || why == E_UNAVAILABLE || why == E_QUOTA || why == E_NOMEM ||
+	    why == E_NO_RETAIN)
 		refuse_now(c, cl, why);
 	else
 		refuse_on_grid(c, cl, why);

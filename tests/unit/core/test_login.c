@@ -26,6 +26,51 @@ static void test_connack_tells_limits(void **state)
 	world_free(&w);
 }
 
+/* Nothing may come before a CONNACK, so where it does not fit nothing comes. */
+static void test_connack_too_large(void **state)
+{
+	struct world *w = peer_world(1);
+	struct wconn *c = world_connect(w, 0), *d = world_connect(w, 0);
+	struct pkt_connack ack;
+
+	peer_say_connect(c, &(struct peer_opts){.user = "a", .version = MQTT_5, .max_packet = 4});
+	peer_say_connect(d, &(struct peer_opts){.user = "b", .version = MQTT_5, .max_packet = 8});
+	world_run(w);
+	assert_int_equal(c->out_n, 0);
+	assert_null(c->cl);
+	assert_int_equal(peer_connack(d, &ack), 0x95);
+	assert_null(d->cl);
+	assert_int_equal(w->events[EV_CONNECT], 0);
+	assert_int_equal(w->events[EV_REFUSED], 2);
+	world_free(&w);
+}
+
+/* Who keeps nothing says so, and means it. */
+static void test_no_retain(void **state)
+{
+	struct world *w = peer_world(1);
+	struct wconn *c;
+	struct pkt_connack ack;
+
+	w->listener.device.retained_identity = 0;
+	hub_set_listeners(w->hub, &w->listener, 1, true);
+	c = world_connect(w, 0);
+	peer_say_connect(c, &(struct peer_opts){.user = "a",
+						.version = MQTT_5,
+						.will_topic = "t/1",
+						.will_retain = true});
+	world_run(w);
+	assert_int_equal(peer_connack(c, &ack), 0x9a);
+	c = world_connect(w, 0);
+	peer_say_connect(c, &(struct peer_opts){.user = "a", .version = MQTT_5});
+	world_run(w);
+	assert_int_equal(peer_connack(c, &ack), 0);
+	assert_int_equal(ack.props.retain_available, 0);
+	peer_publish(c, .topic = "t/1", .payload = "x", .retain = true);
+	assert_int_equal(peer_expect_disconnect(c), 0x9a);
+	world_free(&w);
+}
+
 static void test_assigned_id(void **state)
 {
 	struct world *w = peer_world(1);
@@ -312,6 +357,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connack_tells_limits),
+		cmocka_unit_test(test_connack_too_large),
+		cmocka_unit_test(test_no_retain),
 		cmocka_unit_test(test_assigned_id),
 		cmocka_unit_test(test_refusals_are_alike),
 		cmocka_unit_test(test_late_answer_stays_on_the_grid),
