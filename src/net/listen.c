@@ -57,6 +57,17 @@ struct net_listener *loop_listen(struct loop *l, int fd, const struct net_listen
 	return n;
 }
 
+/* Who is still on the way in through this listener has nobody to judge it by any more. */
+static void turn_out_the_unmarked(struct loop *l, u32 listener)
+{
+	struct conn *c;
+
+	LIST_FOREACH (c, &l->conns, all) {
+		if (c->listener == listener && !(c->flags & CF_MARK))
+			conn_close(c, CLOSE_NOW, E_SHUTDOWN);
+	}
+}
+
 void loop_unlisten(struct loop *l, struct net_listener *n)
 {
 	OBJ_CHECK(n, LISTENER_MAGIC);
@@ -68,6 +79,7 @@ void loop_unlisten(struct loop *l, struct net_listener *n)
 	(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, n->fd, NULL);
 	close(n->fd);
 	n->fd = -1;
+	turn_out_the_unmarked(l, n->opt.listener);
 }
 
 void listeners_sweep(struct loop *l, bool all)
@@ -86,6 +98,12 @@ void listeners_sweep(struct loop *l, bool all)
 		n->magic = 0;
 		free(n);
 	}
+}
+
+void loop_listener_deadline(struct net_listener *n, u64 handshake_ms)
+{
+	OBJ_CHECK(n, LISTENER_MAGIC);
+	n->opt.handshake_ms = handshake_ms;
 }
 
 void loop_listener_tls(struct net_listener *n, struct net_tls *tls)

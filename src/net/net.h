@@ -73,9 +73,11 @@ struct net_listen_options {
 };
 /* Takes fd, a listening socket.  The listener lives until loop_unlisten or loop_free. */
 struct net_listener *loop_listen(struct loop *l, int fd, const struct net_listen_options *o);
+/* Its connections without the user's mark are closed (E_SHUTDOWN); marked ones live on. */
 void loop_unlisten(struct loop *l, struct net_listener *n);
 /* New handshakes use this from now on; live connections keep theirs (shared by reference). */
 void loop_listener_tls(struct net_listener *n, struct net_tls *tls);
+void loop_listener_deadline(struct net_listener *n, u64 handshake_ms);
 
 /* ---- connections ------------------------------------------------------------------------------
  */
