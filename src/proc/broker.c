@@ -81,8 +81,10 @@ static enum err take_listener(struct broker *b, struct ipc_msg *m)
 		close(b->listen_fd[l->listener][l->shard]);
 	b->listen_fd[l->listener][l->shard] = m->fd;
 	m->fd = -1;
-	if (l->last)
+	if (l->last) {
+		conf_apply(b);
 		listeners_open(b);
+	}
 	return E_OK;
 }
 
@@ -251,6 +253,8 @@ int broker_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *
 	if (b->nshards != 0)
 		_exit(code);
 	tls_free(b);
+	free(b->offered);
+	free(b->taking);
 	admission_free(&b->admission);
 	inbox_free(&b->inbox);
 	close(b->wake_fd);

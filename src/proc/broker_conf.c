@@ -1,8 +1,9 @@
 /* broker_conf: the configuration as core, admission and the listeners understand it. */
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#include "base/log.h"
+#include "base/mem.h"
 #include "proc/broker_i.h"
 
 static u32 cut(u64 v)
@@ -89,26 +90,11 @@ static bool same_place(const struct conf_listener *a, const struct conf_listener
 	return strcmp(a->bind, b->bind) == 0 && a->tls == b->tls;
 }
 
-/* Sockets of listeners that are no more, or elsewhere now, are closed; new ones come as LISTENER.
- */
-static void places_changed(struct broker *b, const struct conf *to)
-{
-	for (u32 i = 0; i < b->conf.listeners; i++) {
-		if (i < to->listeners && same_place(&b->conf.listener[i], &to->listener[i]))
-			continue;
-		shards_tell(b, SI_UNLISTEN, i, NULL);
-		if (b->tls[i] != NULL)
-			net_tls_unref(&b->tls[i]);
-		b->tls[i] = NULL;
-	}
-}
-
-static void conf_use(struct broker *b, const struct conf *c, bool reload)
+static void conf_use(struct broker *b, const struct conf *c)
 {
 	struct core_listener l[CONF_LISTENERS];
+	bool reload = b->have_conf;
 
-	if (reload)
-		places_changed(b, c);
 	b->conf = *c;
 	b->have_conf = true;
 	listeners_describe(c, l);
@@ -117,12 +103,75 @@ static void conf_use(struct broker *b, const struct conf *c, bool reload)
 	admission_configure(b->admission, c, connections_most());
 }
 
+/* What stays keeps its socket, and its new copy goes; the rest is closed, and who has not logged in
+ * through it is turned out, since numbers of listeners mean something else from now on. */
+static void places_change(struct broker *b)
+{
+	for (u32 i = 0; i < b->conf.listeners; i++) {
+		if (!b->open[i])
+			continue;
+		if (i < b->taking->listeners &&
+		    same_place(&b->conf.listener[i], &b->taking->listener[i])) {
+			listener_fds_close(b, i);
+			continue;
+		}
+		shards_tell(b, SI_UNLISTEN, i, NULL);
+		b->open[i] = false;
+		if (b->tls[i] != NULL)
+			net_tls_unref(&b->tls[i]);
+	}
+}
+
+void conf_apply(struct broker *b)
+{
+	struct generation *g;
+
+	if (b->offered == NULL || b->hub == NULL)
+		return;
+	if (b->taking != NULL) {
+		b->apply_again = true;
+		return;
+	}
+	b->taking = b->offered;
+	b->offered = NULL;
+	places_change(b);
+	g = generation_new(b, 0, false);
+	g->reload = true;
+	shards_tell(b, SI_BARRIER, 0, g);
+}
+
+void conf_applied(struct broker *b)
+{
+	ASSERT(b->taking != NULL);
+	conf_use(b, b->taking);
+	free(b->taking);
+	b->taking = NULL;
+	if (b->apply_again) { /* the sockets that wait belong to the next one */
+		b->apply_again = false;
+		conf_apply(b);
+		return;
+	}
+	tls_renew(b);
+	for (u32 i = 0; i < b->conf.listeners; i++) {
+		if (b->open[i])
+			shards_tell(b, SI_DEADLINE, (u64)i << 32 | listener_deadline(b, i), NULL);
+	}
+	listeners_open(b);
+}
+
 static void conf_answer(struct broker *b, u64 generation, enum err e, const char *what)
 {
 	struct m_config_done d = {.generation = generation, .err = (u32)e};
 
 	if (child_send(b->child, ROLE_SUP, IPC_CONFIG_DONE, 0, &d, slice_str(what), -1) != E_OK)
 		child_quit(b->child, 1);
+}
+
+static void conf_offer(struct broker *b, const struct conf *c)
+{
+	if (b->offered == NULL)
+		b->offered = xmalloc(sizeof(*b->offered));
+	*b->offered = *c;
 }
 
 static enum err conf_read(struct broker *b, const struct ipc_msg *m)
@@ -136,12 +185,16 @@ static enum err conf_read(struct broker *b, const struct ipc_msg *m)
 	/* A mapping begins at a page. */
 	const struct conf *c = (const struct conf *)(const void *)s.p;
 	e = conf_valid(c) ? E_OK : E_IPC;
-	if (e == E_OK)
-		conf_use(b, c, mc->reload != 0);
+	if (e == E_OK && mc->reload)
+		conf_offer(b, c);
+	else if (e == E_OK)
+		conf_use(b, c);
 	munmap((void *)(uintptr_t)s.p, s.n);
 	return e;
 }
 
+/* At a reload it is only checked and kept: sockets follow when every process has agreed
+ * (conf_apply). */
 enum err conf_take(struct broker *b, struct ipc_msg *m)
 {
 	const struct m_config *mc = m->body;
@@ -150,9 +203,5 @@ enum err conf_take(struct broker *b, struct ipc_msg *m)
 	if (!mc->reload)
 		return e;
 	conf_answer(b, mc->generation, e, e == E_OK ? "" : "the new configuration does not check");
-	if (e == E_OK) {
-		tls_renew(b);
-		listeners_open(b);
-	}
 	return E_OK;
 }

@@ -34,6 +34,8 @@ enum shard_item {
 	SI_IDENTITY, /* p: struct generation, n: identity id */
 	SI_LISTEN,   /* p: struct listen_order */
 	SI_UNLISTEN, /* n: listener */
+	SI_DEADLINE, /* n: listener << 32 | ms of the handshake */
+	SI_BARRIER,  /* p: struct generation; nothing but to confirm */
 	SI_TLS,	     /* n: listener, p: struct net_tls, a reference */
 	SI_ASK,	     /* p: struct ask */
 	SI_STOP,
@@ -72,6 +74,7 @@ struct generation {
 	u64 generation;
 	_Atomic u32 waiting;
 	bool confirm;
+	bool reload; /* a configuration waits for it */
 };
 struct listen_order {
 	int fd;
@@ -118,6 +121,10 @@ struct broker {
 	struct admission *admission;
 	struct conf conf;
 	bool have_conf, have_policy, have_tickets, started;
+	struct conf *offered; /* checked, and in force when its sockets have come */
+	struct conf *taking;  /* on its way into force: the shards are being told */
+	bool apply_again;
+	bool open[CONF_LISTENERS];
 	u32 nshards;
 	struct shard shard[LIM_SHARDS];
 	/* From the shards. */
@@ -155,6 +162,7 @@ enum err login_verdict(struct broker *b, const struct ipc_msg *m) MUST;
 /* broker_rights.c */
 enum err rights_policy(struct broker *b, struct ipc_msg *m) MUST;
 enum err rights_identity(struct broker *b, const struct ipc_msg *m) MUST;
+struct generation *generation_new(const struct broker *b, u64 generation, bool confirm);
 void rights_confirmed(struct broker *b, struct generation *g);
 
 /* broker_tls.c */
@@ -166,6 +174,8 @@ enum err sign_answer(struct broker *b, const struct ipc_msg *m) MUST;
 enum err tls_chain(struct broker *b, struct ipc_msg *m) MUST;
 /* The configuration has changed: every listener's TLS is made anew. */
 void tls_renew(struct broker *b);
+u64 listener_deadline(const struct broker *b, u32 listener);
+void listener_fds_close(struct broker *b, u32 listener);
 void tls_tickets(struct broker *b, const struct m_ticket_keys *k);
 /* Open what is ready to be opened. */
 void listeners_open(struct broker *b);
@@ -173,6 +183,10 @@ void tls_free(struct broker *b);
 
 /* broker_conf.c */
 enum err conf_take(struct broker *b, struct ipc_msg *m) MUST;
+/* All sockets of a configuration have come: what was offered comes into force. */
+void conf_apply(struct broker *b);
+/* Every shard has turned out who came through what is no more. */
+void conf_applied(struct broker *b);
 void listeners_describe(const struct conf *c, struct core_listener *out);
 
 /* broker_admin.c */

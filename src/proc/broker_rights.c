@@ -19,7 +19,7 @@ static void policy_drop(const struct policy *p, void *arg)
 	free(m);
 }
 
-static struct generation *generation_new(const struct broker *b, u64 generation, bool confirm)
+struct generation *generation_new(const struct broker *b, u64 generation, bool confirm)
 {
 	struct generation *g = xcalloc(1, sizeof(*g));
 
@@ -89,6 +89,8 @@ void rights_confirmed(struct broker *b, struct generation *g)
 	ASSERT(g->waiting > 0);
 	if (atomic_fetch_sub(&g->waiting, 1) != 1)
 		return;
+	if (g->reload)
+		conf_applied(b);
 	/* auth away: when it is back it sends everything again and waits for that. */
 	if (g->confirm &&
 	    child_send(b->child, ROLE_AUTH, IPC_GENERATION_DONE, 0, &m, SLICE_NONE, -1) != E_OK)

@@ -182,6 +182,13 @@ static void take_unlisten(struct shard *s, u64 i)
 	s->listener[i] = NULL;
 }
 
+static void take_deadline(struct shard *s, u32 i, u32 ms)
+{
+	ASSERT(i < CONF_LISTENERS);
+	if (s->listener[i] != NULL)
+		loop_listener_deadline(s->listener[i], ms);
+}
+
 static void take_tls(struct shard *s, u64 i, struct net_tls *tls)
 {
 	ASSERT(i < CONF_LISTENERS);
@@ -203,7 +210,7 @@ static void take_generation(struct shard *s, const struct inbox_item *it)
 {
 	if (it->kind == SI_REJUDGE)
 		core_rejudge(s->core);
-	else
+	else if (it->kind == SI_IDENTITY)
 		core_identity_apply(s->core, it->n);
 	shard_report(s, MI_GENERATION, 0, it->p);
 }
@@ -228,6 +235,7 @@ static void take(struct shard *s, const struct inbox_item *it)
 		break;
 	case SI_REJUDGE:
 	case SI_IDENTITY:
+	case SI_BARRIER:
 		take_generation(s, it);
 		break;
 	case SI_LISTEN:
@@ -235,6 +243,9 @@ static void take(struct shard *s, const struct inbox_item *it)
 		break;
 	case SI_UNLISTEN:
 		take_unlisten(s, it->n);
+		break;
+	case SI_DEADLINE:
+		take_deadline(s, (u32)(it->n >> 32), (u32)it->n);
 		break;
 	case SI_TLS:
 		take_tls(s, it->n, it->p);

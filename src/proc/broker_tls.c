@@ -185,6 +185,22 @@ static bool listener_ready(const struct broker *b, u32 i)
 	return !b->conf.listener[i].tls || (b->tls[i] != NULL && b->have_tickets);
 }
 
+u64 listener_deadline(const struct broker *b, u32 listener)
+{
+	const u64 longest = 60000; /* no listener waits for ever */
+
+	return MIN(b->conf.listener[listener].limits.tls_handshake_deadline, longest);
+}
+
+void listener_fds_close(struct broker *b, u32 listener)
+{
+	for (u32 k = 0; k < LIM_SHARDS; k++) {
+		if (b->listen_fd[listener][k] >= 0)
+			close(b->listen_fd[listener][k]);
+		b->listen_fd[listener][k] = -1;
+	}
+}
+
 static void listener_open(struct broker *b, u32 i, u32 shard)
 {
 	const struct conf_listener *l = &b->conf.listener[i];
@@ -193,17 +209,15 @@ static void listener_open(struct broker *b, u32 i, u32 shard)
 	o->fd = b->listen_fd[i][shard];
 	b->listen_fd[i][shard] = -1;
 	memcpy(o->name, l->name, sizeof(o->name));
-	o->o = (struct net_listen_options){.listener = i,
-					   .handshake_ms = l->limits.tls_handshake_deadline};
-	if (o->o.handshake_ms == CONF_NO_LIMIT)
-		o->o.handshake_ms = 60000;
+	o->o = (struct net_listen_options){.listener = i, .handshake_ms = listener_deadline(b, i)};
+	b->open[i] = true;
 	o->o.tls = l->tls ? net_tls_ref(b->tls[i]) : NULL;
 	shard_tell(&b->shard[shard], SI_LISTEN, 0, o);
 }
 
 void listeners_open(struct broker *b)
 {
-	if (!b->started || !b->have_policy)
+	if (!b->started || !b->have_policy || b->taking != NULL)
 		return; /* nobody could be judged */
 	for (u32 i = 0; i < b->conf.listeners; i++) {
 		if (b->tls[i] == NULL)
@@ -223,9 +237,6 @@ void tls_free(struct broker *b)
 	for (u32 i = 0; i < CONF_LISTENERS; i++) {
 		if (b->tls[i] != NULL)
 			net_tls_unref(&b->tls[i]);
-		for (u32 k = 0; k < LIM_SHARDS; k++) {
-			if (b->listen_fd[i][k] >= 0)
-				close(b->listen_fd[i][k]);
-		}
+		listener_fds_close(b, i);
 	}
 }

@@ -130,7 +130,6 @@ static void reload_swap(struct sup *s)
 	s->listeners = s->next_listeners;
 	s->next = c; /* what was in force, until the canary is back */
 	s->next_listeners = l;
-	sockets_give(s);
 }
 
 static bool reload_open(struct sup *s)
@@ -221,6 +220,7 @@ void sup_config_done(struct sup *s, enum role from, const struct ipc_msg *m)
 			return;
 	}
 	reload_swap(s);
+	sockets_give(s);
 	s->phase = PH_RELOAD_CANARY;
 	sup_canary_begin(s);
 }
@@ -278,6 +278,7 @@ void sup_canary_done(struct sup *s, int status)
 	}
 	reload_swap(s);
 	offer_back(s);
+	sockets_give(s); /* after the configuration that they belong to */
 	sockets_close(&s->next_listeners, &s->listeners);
 	reload_over(s, E_CONFIG);
 }

@@ -2,6 +2,7 @@
  * their way, what waits survives the restart of a neighbour, and every shard confirms a change of
  * rights. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -307,26 +308,71 @@ static void test_watch(void **state)
 	stop();
 }
 
+static void offer(const struct conf *c, bool good)
+{
+	struct ipc_msg m;
+
+	world_reload(&w, c);
+	assert_true(world_await(&w, ROLE_SUP, IPC_CONFIG_DONE, 10000, &m));
+	assert_int_equal(((const struct m_config_done *)m.body)->err == E_OK, good);
+}
+
+static void ping(int fd)
+{
+	assert_int_equal(send(fd, "\xc0\0", 2, MSG_NOSIGNAL), 2);
+	expect_bytes(fd, "\xd0\0", 2);
+}
+
+/* Offered is not yet in force; its sockets put it there; a bad one changes nothing. */
 static void test_reload(void **state)
 {
 	struct conf next;
-	struct ipc_msg m;
-	int fd;
+	int fd, more;
 
 	start_ready(2);
 	fd = client('a');
 	next = w.conf;
 	next.listener[0].limits.connections_source = 1;
-	world_reload(&w, &next);
-	assert_true(world_await(&w, ROLE_SUP, IPC_CONFIG_DONE, 10000, &m));
-	assert_int_equal(((const struct m_config_done *)m.body)->err, E_OK);
+	offer(&next, true);
+	more = client('b');
+	close(more);
+	world_sockets(&w, &next);
+	for (int i = 0; i < 1000; i++) { /* until it is in force */
+		u8 byte;
+		more = dial();
+		if (recv(more, &byte, 1, MSG_DONTWAIT) <= 0 && errno != EAGAIN)
+			i = 1000;
+		usleep(1000);
+		close(more);
+	}
 	expect_closed(dial());
 	next.listeners = CONF_LISTENERS + 1;
-	world_reload(&w, &next);
-	assert_true(world_await(&w, ROLE_SUP, IPC_CONFIG_DONE, 10000, &m));
-	assert_int_not_equal(((const struct m_config_done *)m.body)->err, E_OK);
-	assert_int_equal(send(fd, "\xc0\0", 2, MSG_NOSIGNAL), 2);
-	expect_bytes(fd, "\xd0\0", 2);
+	offer(&next, false);
+	ping(fd);
+	close(fd);
+	stop();
+}
+
+/* A listener goes and another takes its number: who was on the way in is turned out, who was in
+ * stays. */
+static void test_reload_renumbers(void **state)
+{
+	struct conf next;
+	int fd, early;
+
+	start_ready(2);
+	fd = client('a');
+	early = dial();
+	send(early, "\x10", 1, MSG_NOSIGNAL);
+	next = w.conf;
+	port = world_port();
+	snprintf(next.listener[0].bind, sizeof(next.listener[0].bind), "127.0.0.1:%u", port);
+	next.listener[0].port = (u16)port;
+	offer(&next, true);
+	world_sockets(&w, &next);
+	expect_closed(early);
+	ping(fd);
+	close(client('b'));
 	close(fd);
 	stop();
 }
@@ -380,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_admin),
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_reload_renumbers),
 		cmocka_unit_test(test_failed_logins),
 		cmocka_unit_test(test_verdict_that_does_not_parse),
 		cmocka_unit_test(test_unsealed_policy),

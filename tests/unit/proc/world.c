@@ -99,11 +99,6 @@ static void configure(struct world *w, const struct conf *c, bool reload)
 	world_say_fd(w, ROLE_SUP, IPC_CONFIG, 0, &m, ipc_memfd("conf", slice_of(c, sizeof(*c))));
 }
 
-void world_reload(struct world *w, const struct conf *c)
-{
-	configure(w, c, true);
-}
-
 static void hand_over_sockets(struct world *w)
 {
 	for (u32 i = 0; i < w->conf.listeners; i++) {
@@ -114,6 +109,17 @@ static void hand_over_sockets(struct world *w)
 				     listening(w->conf.listener[i].port));
 		}
 	}
+}
+
+void world_reload(struct world *w, const struct conf *c)
+{
+	configure(w, c, true);
+}
+
+void world_sockets(struct world *w, const struct conf *c)
+{
+	w->conf = *c;
+	hand_over_sockets(w);
 }
 
 void world_start(struct world *w, const char *conf_text, u32 nshards)

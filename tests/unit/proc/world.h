@@ -36,7 +36,8 @@ void world_allow(struct world *w, u64 login_id, const char *name, struct slice u
 bool world_await(struct world *w, enum role as, enum ipc_type t, u32 ms, struct ipc_msg *out);
 /* STOP, or none when it should be gone already; returns the exit code, -1 for a signal. */
 int world_stop(struct world *w, bool say);
-/* The JSON-free heart of the matter: make a new configuration known (reload). */
+/* A reload: offer a configuration (CONFIG_DONE answers), then hand over its sockets, new ones. */
 void world_reload(struct world *w, const struct conf *c);
+void world_sockets(struct world *w, const struct conf *c);
 
 #endif
