@@ -52,7 +52,7 @@ static void test_no_retain(void **state)
 	struct wconn *c;
 	struct pkt_connack ack;
 
-	w->listener.device.retained_identity = 0;
+	w->listener.service.retained_identity = 0; /* a is a service */
 	hub_set_listeners(w->hub, &w->listener, 1, true);
 	c = world_connect(w, 0);
 	peer_say_connect(c, &(struct peer_opts){.user = "a",
