@@ -40,7 +40,7 @@ tsan: deps-test
 
 ## make system       real clients against the release build: interop, journeys, attacks, sandbox
 system: build deps-test
-	@/usr/bin/python3 -m pytest -q tests/system tests/interop tests/attacks tests/sandbox tests/journeys
+	@/usr/bin/python3 -m pytest -q tests/system tests/conformance tests/interop tests/attacks tests/sandbox tests/journeys
 
 ## make fuzz         every fuzz target; SECONDS=600 each by default
 fuzz: deps-test
@@ -51,9 +51,10 @@ fuzz: deps-test
 bench: build deps-test
 	@/usr/bin/python3 tests/perf/compare.py
 
-## make conformance  the vectors of the specification against the codec
-conformance: build
+## make conformance  every numbered statement of MQTT 3.1.1 and 5.0: the vectors against the codec, then the table id, test, result
+conformance: build deps-test
 	@meson test -C $(BUILD) --suite conformance --print-errorlogs
+	@PICKET_BUILD=$(abspath $(BUILD)) tests/conformance/report.py
 
 ## make metrics      the budgets of the code (file and function length, assertions, nesting)
 metrics:

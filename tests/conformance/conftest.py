@@ -1,0 +1,64 @@
+"""The brokers of the conformance tests: the usual one, and some whose configuration a statement asks for."""
+import socket
+import ssl
+import threading
+
+import pytest
+from picket import Picket, free_port
+from suite import Bodies
+
+POLICY = """
+role tester { publish #; subscribe #; publish $t/#; subscribe $t/#; limit all none }
+role narrow { publish ok/#; subscribe ok/#; limit packet 2k, inflight 4, publish 100000/s burst 100000 }
+"""
+# role -> the options of a broker of its own
+OPTIONS = {
+    "usual": {},
+    "no_retain": dict(limits=" retained_identity = 0\n topic_aliases = 0\n", policy="role tester { publish #; subscribe # }\n"),
+}
+
+
+class Brokers:
+    """Started when first asked for."""
+
+    def __init__(self, folder):
+        self.folder, self.running, self.secrets, self.lock = folder, {}, {}, threading.RLock()
+
+    def get(self, name):
+        with self.lock:
+            if name not in self.running:
+                options = {"policy": POLICY} | OPTIONS[name]
+                port = free_port()
+                config = f'listener opentls {{ bind = "127.0.0.1:{port}" tls = on anonymous_role = tester accept_risk = "tests" }}'
+                self.running[name] = Picket(self.folder / name, config=config, **options).start(), port
+                self.running[name][0].ca
+            return self.running[name]
+
+    def socket(self, name, to):
+        picket, tls_port = self.get(name)
+        if to != "tls":
+            return picket.socket({"tcp": "open", "login": "plain"}[to])
+        s = socket.create_connection(("127.0.0.1", tls_port), 5)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return picket.tls().wrap_socket(s, server_hostname="localhost")
+
+    def secret(self, role):
+        """The secret of the identity named like its role."""
+        with self.lock:
+            if role not in self.secrets:
+                self.secrets[role] = self.get("usual")[0].add(role, role, "service")
+            return self.secrets[role]
+
+    def stop(self):
+        for picket, _ in self.running.values():
+            picket.stop()
+
+
+@pytest.fixture(scope="session")
+def bodies(request, tmp_path_factory):
+    brokers = Brokers(tmp_path_factory.mktemp("conformance"))
+    brokers.get("usual")
+    run = Bodies(brokers, request.session.items)
+    yield run
+    run.pool.shutdown()
+    brokers.stop()

@@ -1,0 +1,129 @@
+"""How the tests of this folder are written: one function proves one or more numbered statements, of one version or of both.
+
+    suite = Suite(globals())
+
+    @suite.proves("3:3.1.2-4", "5:3.1.2-5")
+    def a_session_is_resumed(net): ...
+
+becomes test_3_MQTT_3_1_2_4__a_session_is_resumed and test_5_MQTT_3_1_2_5__a_session_is_resumed.  A function runs once a
+version, however many statements it proves, and all run side by side: most of their time is waiting."""
+import concurrent.futures
+import itertools
+import os
+import re
+
+from strict import CONNACK, DISCONNECT, Peer
+
+TRANSPORT = os.environ.get("CONFORMANCE_TRANSPORT", "tcp")
+SPLIT = int(os.environ.get("CONFORMANCE_SPLIT", "0"))
+AT_ONCE = 8
+LEVEL = {3: 4, 5: 5}
+TEST_NAME = re.compile(r"test_(?P<v>[35])_MQTT_(?P<n>\d+_\d+_\d+)_(?P<k>\d+)__(?P<what>\w+)")
+numbers = itertools.count(1)
+
+
+class Net:
+    """What one test sees: brokers, connections of its own, topics and client ids that no other test uses."""
+
+    def __init__(self, brokers, v):
+        self.brokers, self.v, self.five, self.peers = brokers, v, v == 5, []
+        self.unique = f"n{next(numbers)}"
+
+    def topic(self, name):
+        return f"{self.unique}/{name}"
+
+    def id(self, name):
+        return f"{self.unique}{name}"
+
+    def raw(self, broker="usual", to=TRANSPORT):
+        """A connection on which nothing has been said."""
+        p = Peer(self.brokers.socket(broker, to), LEVEL[self.v], SPLIT)
+        self.peers.append(p)
+        return p
+
+    def peer(self, name, broker="usual", to=TRANSPORT, **kw):
+        """A client that is let in.  CONNACK is its seen[0]."""
+        p = self.raw(broker, to)
+        p.connect(self.id(name), **kw)
+        return p
+
+    def kept(self, name, expiry=60, **kw):
+        """A client whose session outlives its connection."""
+        props = kw.pop("props", b"") + (b"\x11" + expiry.to_bytes(4, "big") if self.five else b"")
+        return self.peer(name, clean=kw.pop("clean", False), props=props, **kw)
+
+    def named(self, role, name=None, **kw):
+        """A client that logs in as the identity of that role, with its rights and limits."""
+        secret = self.brokers.secret(role)
+        return self.peer(role + ":" + (name or self.unique), to="login", username=role, password=secret, **kw)
+
+    def close(self):
+        for p in self.peers:
+            p.close()
+
+
+class Suite:
+    bodies = {}  # (function, version) -> its run
+
+    def __init__(self, module):
+        self.module = module
+
+    def proves(self, *ids):
+        def register(fn):
+            for one in ids:
+                v, number = one.split(":")
+                name = f"test_{v}_MQTT_{re.sub('[.-]', '_', number)}__{fn.__name__}"
+                assert TEST_NAME.fullmatch(name) and name not in self.module, name
+                self.module[name] = self._test(fn, int(v))
+            return fn
+        return register
+
+    @staticmethod
+    def _test(fn, v):
+        def test(bodies):
+            bodies.result(fn, v)
+        test.body = fn, v
+        test.__doc__ = fn.__doc__
+        return test
+
+    def refuses(self, ids, what, data, codes=(), state="open"):
+        """Bytes that end the connection.  data: bytes, or a function of the net; state: open, or new (the first bytes on a
+        connection).  codes: what a CONNACK or DISCONNECT of 5.0 may say."""
+        def body(net):
+            p = net.raw() if state == "new" else net.peer("x")
+            p.send_all(data(net) if callable(data) else data)
+            check_refused(net, p, codes)
+        body.__name__ = what
+        self.proves(*ids)(body)
+
+
+def check_refused(net, p, codes, quiet=False):
+    """Closed, with no more than a fitting CONNACK or DISCONNECT before it."""
+    seen = p.ended()
+    if not net.five or quiet:
+        assert seen == [], f"{seen!r} before closing"
+        return
+    assert len(seen) <= 1, f"{seen!r} before closing"
+    for q in seen:
+        assert q.kind == (CONNACK if len(p.seen) == 1 else DISCONNECT), f"{q!r}"
+        assert not codes or q.code in codes, f"{q!r} where one of {[hex(c) for c in codes]} fits"
+
+
+class Bodies:
+    """Runs the bodies of the tests that were chosen, side by side, each once."""
+
+    def __init__(self, brokers, items):
+        self.brokers = brokers
+        self.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+        chosen = dict.fromkeys(i.function.body for i in items if hasattr(getattr(i, "function", None), "body"))
+        self.runs = {body: self.pool.submit(self._run, *body) for body in chosen}
+
+    def _run(self, fn, v):
+        net = Net(self.brokers, v)
+        try:
+            fn(net)
+        finally:
+            net.close()
+
+    def result(self, fn, v):
+        self.runs[fn, v].result()
