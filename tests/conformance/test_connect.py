@@ -88,7 +88,7 @@ def a_second_connect(net):
     s, will = net.peer("s"), net.topic("will")
     s.sub(will)
     p = net.peer("p", will=(will, "gone", 0, False))
-    p.send(connect(net.id("p"), version=LEVEL[net.v]))
+    p.send_all(connect(net.id("p"), version=LEVEL[net.v]))
     check_refused(net, p, (0x82,))
     assert s.take().payload == b"gone"
 
@@ -329,7 +329,7 @@ def user_properties_of_the_will_keep_their_order(net):
 def will_topic_with_a_wildcard(net):
     for bad in ("a/+", "a/#"):
         p = net.raw()
-        p.send(hello(net, flags=6, payload=text("x") + will_fields(net, bad)))
+        p.send_all(hello(net, flags=6, payload=text("x") + will_fields(net, bad)))
         check_refused(net, p, (0x81, 0x82, 0x90))
 
 

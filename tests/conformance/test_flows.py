@@ -82,7 +82,7 @@ def pubrel_flags(net):
     p = net.peer("p")
     p.pub(net.topic("a"), "x", qos=2, pid=1)
     p.get(PUBREC)
-    p.send(b"\x60\2\0\1")
+    p.send_all(b"\x60\2\0\1")
     check_refused(net, p, (0x81,))
 
 
@@ -177,7 +177,7 @@ def disconnect_flags(net):
     s, will = net.peer("s"), net.topic("will")
     s.sub(will)
     p = net.peer("p", will=(will, "gone", 0, False))
-    p.send(b"\xe1\0")
+    p.send_all(b"\xe1\0")
     check_refused(net, p, (0x81,))
     assert s.take().payload == b"gone"
 

@@ -389,6 +389,6 @@ def refusals_within_a_small_packet_size(net):
 @suite.proves("5:3.14.2-3", "5:3.14.2-4")
 def a_disconnect_within_a_small_packet_size(net):
     def provoke(p):
-        p.send(b"\xc1\0")
+        p.send_all(b"\xc1\0")
         assert all(q.kind == DISCONNECT for q in p.ended())
     small(net, provoke)
