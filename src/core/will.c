@@ -99,6 +99,8 @@ void will_fire(struct core *c, struct session *s)
 		e = publish_effect(c, &w->m, &t, w->author, s->lim->v.retained_identity,
 				   &receivers);
 		event_session(c, s, EV_WILL, e, w->m->topic);
+		/* It is said whatever the rate; what comes after it has to wait for it. */
+		(void)rate_charge(w->author->pr, &s->lim->v, w->m->payload.n, c->now_ms);
 	} else {
 		will_denied(c, s);
 	}

@@ -325,6 +325,29 @@ static void test_rate_outlives_the_connection(void **state)
 	world_free(&w);
 }
 
+/* Coming and going with a will is publishing, too (WILL-FLOOD). */
+static void test_wills_are_charged(void **state)
+{
+	struct core_limits l = world_limits();
+	struct world *w;
+	struct wconn *p;
+
+	l.publish_rate = 10;
+	l.publish_burst = 2;
+	w = world_new(1, &l);
+	world_policy(w, "role all { publish #; subscribe # }");
+	world_identity(w, "a", 2, (const u32[]){1, 0});
+	for (u32 i = 0; i < 5; i++) {
+		p = peer_connect(w, .user = "a", .will_topic = "t");
+		wconn_drop(p, E_EOF);
+	}
+	p = peer_connect(w, .user = "a");
+	assert_false(p->paused);
+	peer_publish(p, .topic = "t");
+	assert_true(p->paused);
+	world_free(&w);
+}
+
 static void test_slow_reader(void **state)
 {
 	struct world *w = peer_world(1);
@@ -366,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_match_grows_old),
 		cmocka_unit_test(test_rate_holds_back),
 		cmocka_unit_test(test_rate_outlives_the_connection),
+		cmocka_unit_test(test_wills_are_charged),
 		cmocka_unit_test(test_slow_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
