@@ -53,20 +53,17 @@ static u32 expiry_given(const struct session *s, const struct pkt_connect *p, u3
 	return MIN(expiry_wanted(p), l->session_expiry_max_s);
 }
 
-/* The keep alive in force: MQTT 5 is told ours, 3 keeps its own. */
+/* The keep alive in force: MQTT 5 is told ours, 3 keeps its own (SPEC MQTT-3.1.2-24 of 3.1.1).
+ * Where there is none, TCP's probes decide. */
 static void keep_alive_set(struct client *cl, const struct pkt_connect *p, struct pkt_connack *ack)
 {
 	u32 most = cl->session->lim->v.keep_alive_max_s;
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->keep_alive_s = p->keep_alive_s;
+	if (p->version != MQTT_5 || most > UINT16_MAX)
+		return;
 	if (p->keep_alive_s != 0 && p->keep_alive_s <= most)
-		return;
-	if (p->version != MQTT_5) {
-		cl->keep_alive_s = 0; /* TCP probes decide */
-		return;
-	}
-	if (most > UINT16_MAX)
 		return;
 	cl->keep_alive_s = (u16)most;
 	ack->props.server_keep_alive = (u16)most;

@@ -333,6 +333,22 @@ static void test_keep_alive(void **state)
 	world_free(&w);
 }
 
+/* A client of 3.1.1 cannot be told another one: also above the longest its own holds; 0 is none. */
+static void test_keep_alive_of_3(void **state)
+{
+	struct world *w = peer_world(1);
+	struct wconn *c = peer_connect(w, .user = "a", .keep_alive_s = 3600),
+		     *never = peer_connect(w, .user = "b");
+
+	world_advance(w, 5399000);
+	assert_false(peer_gone(c));
+	world_advance(w, 2000);
+	assert_true(peer_gone(c));
+	assert_int_equal(c->why, E_KEEPALIVE);
+	assert_false(peer_gone(never));
+	world_free(&w);
+}
+
 static void test_connections_of_an_identity(void **state)
 {
 	struct world *w = peer_world(2);
@@ -373,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_split_everywhere),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_keep_alive_of_3),
 		cmocka_unit_test(test_connections_of_an_identity),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
