@@ -19,6 +19,8 @@ void conn_watch(struct conn *c, u32 interest)
 {
 	struct epoll_event e = {.events = interest, .data.ptr = c};
 
+	ASSERT(c->state != CONN_CLOSING);
+	ASSERT((interest & ~(u32)(EPOLLIN | EPOLLOUT)) == 0);
 	if (c->interest == interest)
 		return;
 	if (epoll_ctl(c->loop->epoll_fd, EPOLL_CTL_MOD, c->fd, &e) != 0)
@@ -31,6 +33,8 @@ static bool conn_join(struct conn *c, struct loop *l, u32 interest)
 {
 	struct epoll_event e = {.events = interest, .data.ptr = c};
 
+	OBJ_CHECK(l, LOOP_MAGIC);
+	ASSERT(c->fd >= 0);
 	c->loop = l;
 	c->interest = interest;
 	LIST_INSERT_HEAD(&l->conns, c, all);
@@ -41,6 +45,8 @@ static void conn_opened(struct conn *c)
 {
 	struct loop *l = c->loop;
 
+	ASSERT(c->state == CONN_HANDSHAKE);
+	ASSERT(!(c->flags & CF_OPENED));
 	timer_stop(&l->wheel, &c->timer);
 	c->state = CONN_OPEN;
 	c->flags |= CF_YOUNG;
@@ -84,6 +90,7 @@ void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16
 static void conn_handshake(struct conn *c)
 {
 	ASSERT(c->tls != NULL);
+	ASSERT(c->state == CONN_HANDSHAKE);
 	c->flags &= (u16)~CF_SIGNING;
 	switch (tls_handshake(c->tls)) {
 	case TLS_OK:
@@ -132,6 +139,7 @@ void conn_put_again(struct conn *c)
  * comes. A broken connection would be told again and again, so it ends here. */
 static void conn_deaf(struct conn *c, u32 events)
 {
+	ASSERT(c->state != CONN_CLOSING && c->state != CONN_DETACHED);
 	if (events & (EPOLLHUP | EPOLLERR))
 		conn_close(c, CLOSE_NOW, events & EPOLLERR ? E_IO : E_EOF);
 	else
@@ -223,6 +231,7 @@ void conn_resume(struct conn *c)
 /* Off every list of its loop except `all`. */
 static void conn_unlist(struct conn *c)
 {
+	ASSERT(c->state != CONN_CLOSING && c->state != CONN_DETACHED);
 	if (c->flags & CF_DIRTY)
 		TAILQ_REMOVE(&c->loop->dirty, c, dirty);
 	if (c->flags & CF_AGAIN)
@@ -326,36 +335,44 @@ void conn_attach(struct loop *l, struct conn *c)
 
 void conn_set_user(struct conn *c, void *user)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	c->user = user;
 }
 
 void *conn_user(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->user;
 }
 
 void conn_set_mark(struct conn *c, bool mark)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	c->flags = (u16)(mark ? c->flags | CF_MARK : c->flags & ~CF_MARK);
 }
 
 bool conn_mark(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->flags & CF_MARK;
 }
 
 struct loop *conn_loop(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
+	ASSERT(c->state != CONN_DETACHED);
 	return c->loop;
 }
 
 u32 conn_listener(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->listener;
 }
 
 const u8 *conn_addr(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->addr;
 }
 
@@ -371,6 +388,7 @@ u64 conn_accepted_ms(const struct conn *c)
 
 const char *conn_tls(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->tls != NULL ? tls_describe(c->tls) : "";
 }
 

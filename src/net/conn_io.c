@@ -33,6 +33,8 @@ static size_t read_tls(struct conn *c, u8 *p, size_t cap, enum err *end)
 	size_t total = 0, n;
 	enum tls_io io = TLS_OK;
 
+	ASSERT(c->tls != NULL);
+	ASSERT(cap > 0);
 	while (total < cap && io == TLS_OK) {
 		n = 0;
 		io = tls_read(c->tls, p + total, cap - total, &n);
@@ -53,6 +55,7 @@ static size_t conn_offer(struct conn *c, const u8 *p, size_t n)
 	size_t off = 0;
 
 	ASSERT(!(c->flags & CF_INPUT));
+	ASSERT(n > 0);
 	c->flags |= CF_INPUT;
 	while (off < n && c->state == CONN_OPEN && !(c->flags & CF_PAUSED)) {
 		size_t k = l->h.input(l->arg, c, slice_of(p + off, n - off));
@@ -86,6 +89,7 @@ static bool held_room(struct conn *c, size_t n)
 	u8 *p;
 
 	ASSERT(n <= UINT32_MAX);
+	ASSERT(c->held_n <= c->held_cap);
 	if (c->held != NULL && c->held_cap >= n && c->held_cap / 4 <= n)
 		return true;
 	p = realloc(c->held, n);
@@ -179,6 +183,8 @@ void conn_offer_held(struct conn *c)
  * ------------------------------------------------------------------------------------------- */
 static void conn_blocked(struct conn *c)
 {
+	ASSERT(!(c->flags & CF_BLOCKED));
+	ASSERT(c->state == CONN_OPEN || c->state == CONN_LINGER);
 	c->flags |= CF_BLOCKED;
 	conn_watch(c, c->interest | EPOLLOUT);
 }
@@ -199,6 +205,8 @@ static bool send_plain(struct conn *c, struct iovec *iov, int n)
 	size_t total = iov_total(iov, n);
 	ssize_t w;
 
+	ASSERT(c->tls == NULL);
+	ASSERT(total > 0);
 	do {
 		w = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (w < 0 && errno == EINTR);
@@ -208,6 +216,8 @@ static bool send_plain(struct conn *c, struct iovec *iov, int n)
 	}
 	if (w > 0)
 		c->loop->h.sent(c->loop->arg, c, (size_t)w);
+	if (c->state == CONN_CLOSING) /* sent() may end it */
+		return false;
 	if (w < 0 || (size_t)w < total) {
 		conn_blocked(c);
 		return false;
@@ -253,7 +263,10 @@ static bool send_tls(struct conn *c, const struct iovec *iov, int n)
 		memcpy(l->gbuf + total, iov[i].iov_base, part);
 		total += part;
 	}
+	ASSERT(c->out == NULL);
+	ASSERT(total > 0);
 	io = tls_write(c->tls, l->gbuf, total, &sent);
+	ASSERT(sent <= total);
 	if (io == TLS_CLOSED || io == TLS_FAILED) {
 		conn_close(c, CLOSE_NOW, io == TLS_CLOSED ? E_EOF : E_TLS);
 		return false;
@@ -269,12 +282,16 @@ static bool send_tls(struct conn *c, const struct iovec *iov, int n)
 		c->out_off = 0;
 	}
 	l->h.sent(l->arg, c, total);
+	if (c->state == CONN_CLOSING)
+		return false;
 	return c->out == NULL || send_tls_rest(c);
 }
 
 /* All is sent. */
 static void conn_drained(struct conn *c)
 {
+	ASSERT(c->out == NULL);
+	ASSERT(!(c->flags & CF_BLOCKED));
 	conn_watch(c, c->interest & ~(u32)EPOLLOUT);
 	if (c->state == CONN_LINGER)
 		conn_close(c, CLOSE_NOW, (enum err)c->why);
@@ -291,13 +308,13 @@ void conn_flush(struct conn *c)
 	for (int i = 0; i < LIM_FLUSH_ROUNDS; i++) {
 		int n = l->h.output(l->arg, c, l->iov, NET_IOV);
 		ASSERT(n >= 0 && n <= NET_IOV);
+		if (c->state == CONN_CLOSING)
+			return;
 		if (n == 0) {
 			conn_drained(c);
 			return;
 		}
 		if (!(c->tls == NULL ? send_plain(c, l->iov, n) : send_tls(c, l->iov, n)))
-			return;
-		if (c->state == CONN_CLOSING)
 			return;
 	}
 	c->flags |= CF_MORE;

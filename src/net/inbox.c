@@ -11,6 +11,8 @@ enum { BATCH_FIRST = 64, BATCH_KEPT = 65536 };
 
 static void batch_room(struct inbox_batch *b, size_t more)
 {
+	ASSERT(b->n <= b->cap);
+	ASSERT(more <= SIZE_MAX / 4);
 	if (b->cap - b->n >= more)
 		return;
 	while (b->cap - b->n < more)
@@ -45,6 +47,7 @@ void inbox_free(struct inbox *b)
 void inbox_put(struct inbox *b, const struct inbox_item *items, size_t n)
 {
 	ASSERT(n != 0);
+	ASSERT(items != NULL);
 	pthread_mutex_lock(&b->lock);
 	batch_room(&b->in, n);
 	memcpy(b->in.items + b->in.n, items, n * sizeof(*items));
@@ -83,6 +86,7 @@ void outbox_add(struct inbox_batch *o, struct inbox_item it)
 
 void outbox_send(struct inbox_batch *o, struct inbox *to)
 {
+	ASSERT(o->n <= o->cap);
 	if (o->n == 0)
 		return;
 	inbox_put(to, o->items, o->n);

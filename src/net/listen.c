@@ -141,6 +141,7 @@ static void turn_away(int fd)
 {
 	struct linger hard = {.l_onoff = 1, .l_linger = 0};
 
+	ASSERT(fd >= 0);
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	close(fd);
 }

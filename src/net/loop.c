@@ -92,6 +92,7 @@ void loop_wake(struct loop *l)
 
 void loop_stop(struct loop *l)
 {
+	OBJ_CHECK(l, LOOP_MAGIC);
 	atomic_store(&l->stop, true);
 	loop_wake(l);
 }
@@ -186,25 +187,30 @@ void loop_run(struct loop *l)
 
 struct wheel *loop_wheel(struct loop *l)
 {
+	OBJ_CHECK(l, LOOP_MAGIC);
 	return &l->wheel;
 }
 
 u64 loop_now(const struct loop *l)
 {
+	OBJ_CHECK(l, LOOP_MAGIC);
 	return l->now_ms;
 }
 
 void *loop_arg(struct loop *l)
 {
+	OBJ_CHECK(l, LOOP_MAGIC);
 	return l->arg;
 }
 
 void loop_wake_at(struct loop *l, u64 at_ms)
 {
+	OBJ_CHECK(l, LOOP_MAGIC);
 	l->wake_at_ms = at_ms;
 }
 
 void **loop_tls_slot(struct loop *l)
 {
+	OBJ_CHECK(l, LOOP_MAGIC);
 	return &l->tls_table;
 }
