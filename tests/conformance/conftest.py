@@ -1,7 +1,12 @@
-"""The brokers of the conformance tests: the usual one, and some whose configuration a statement asks for."""
+"""The brokers of the conformance tests: the usual one, and some whose configuration a statement asks for.
+
+CONFORMANCE_BROKER=mosquitto runs the same tests against Debian's mosquitto, which shows that they can fail."""
+import getpass
+import os
 import socket
-import ssl
+import subprocess
 import threading
+import time
 
 import pytest
 from picket import Picket, free_port
@@ -11,7 +16,7 @@ POLICY = """
 role tester { publish #; subscribe #; publish $t/#; subscribe $t/#; limit all none }
 role narrow { publish ok/#; subscribe ok/#; limit packet 2k, inflight 4, publish 100000/s burst 100000 }
 """
-# role -> the options of a broker of its own
+# name -> the options of a broker of its own
 OPTIONS = {
     "usual": {},
     "no_retain": dict(limits=" retained_identity = 0\n topic_aliases = 0\n", policy="role tester { publish #; subscribe # }\n"),
@@ -54,9 +59,45 @@ class Brokers:
             picket.stop()
 
 
+class Mosquitto:
+    """Two listeners, one of them with logins, and the same rights."""
+
+    SETTINGS = {"usual": "", "no_retain": "retain_available false\nmax_topic_alias 0\n"}
+
+    def __init__(self, folder):
+        self.folder, self.running, self.lock = folder, {}, threading.RLock()
+        (folder / "passwords").write_text("tester:tester\nnarrow:narrow\n")
+        subprocess.run(["mosquitto_passwd", "-U", folder / "passwords"], check=True)
+        (folder / "acl").write_text("topic readwrite #\ntopic readwrite $t/#\nuser tester\ntopic readwrite #\nuser narrow\ntopic readwrite ok/#\n")
+
+    def get(self, name):
+        with self.lock:
+            if name not in self.running:
+                ports = {"tcp": free_port(), "login": free_port()}
+                conf = self.folder / f"{name}.conf"
+                conf.write_text(f"user {getpass.getuser()}\nper_listener_settings true\nmax_queued_messages 0\nmax_inflight_messages 0\n{self.SETTINGS[name]}"
+                                f"listener {ports['tcp']} 127.0.0.1\nallow_anonymous true\n"
+                                f"listener {ports['login']} 127.0.0.1\npassword_file {self.folder}/passwords\nacl_file {self.folder}/acl\n")
+                self.running[name] = subprocess.Popen(["mosquitto", "-c", conf], stderr=subprocess.DEVNULL), ports
+                time.sleep(1)
+            return self.running[name]
+
+    def socket(self, name, to):
+        return socket.create_connection(("127.0.0.1", self.get(name)[1][to]), 5)
+
+    def secret(self, role):
+        return role
+
+    def stop(self):
+        for process, _ in self.running.values():
+            process.terminate()
+            process.wait()
+
+
 @pytest.fixture(scope="session")
 def bodies(request, tmp_path_factory):
-    brokers = Brokers(tmp_path_factory.mktemp("conformance"))
+    kind = {"picket": Brokers, "mosquitto": Mosquitto}[os.environ.get("CONFORMANCE_BROKER", "picket")]
+    brokers = kind(tmp_path_factory.mktemp("conformance"))
     brokers.get("usual")
     run = Bodies(brokers, request.session.items)
     yield run

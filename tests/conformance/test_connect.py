@@ -179,6 +179,13 @@ def a_wrong_password(net):
     assert ack.code in (0x86, 0x87) and p.ended() == []
 
 
+@suite.proves("5:3.1.2-19")
+def a_password_alone_is_well_formed(net):
+    p = net.raw(to="login")
+    p.send(connect("tester", None, "wrong", version=5))
+    assert p.get(CONNACK).code in (0x86, 0x87) and p.ended() == []
+
+
 @suite.proves("3:3.2.2-4", "3:3.2.2-5", "3:3.2.2-6", "5:3.2.2-6", "5:3.2.2-7", "5:4.13.2-1")
 def a_refusal_has_no_session_and_ends(net):
     secret, level = net.brokers.secret("tester"), LEVEL[net.v]

@@ -44,6 +44,8 @@ def wildcards_in_topic_names(net):
         p.pub(net.topic(bad), "x", retain=True)
         check_refused(net, p, BAD_NAME)
     s.nothing()
+    s.sub(net.topic("#"))
+    s.nothing()
 
 
 @suite.proves("3:1.5.3-1", "5:1.5.4-1")
