@@ -4,6 +4,8 @@ import time
 import pytest
 from mqtt import Client, Closed, connect, publish, subscribe
 
+rows = pytest.mark.rows
+
 
 @pytest.fixture(scope="module")
 def secrets(picket):
@@ -17,6 +19,7 @@ def refusal(picket, *args, version=4, **kw):
     return c.closed()
 
 
+@rows("CVE-2021-46434", "BIP-CIDENUM", "REASON-REFLECT", "WOLF-SINGLECRED", "NMQ-AUTHIGN", "BF-CLIENTID")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_refusals_are_byte_identical(picket, secrets, version):
     revoked = picket.add(f"gone{version}")
@@ -31,6 +34,7 @@ def test_refusals_are_byte_identical(picket, secrets, version):
     assert refusal(picket, "victim", "", secrets["victim"], version=version) == anonymous
 
 
+@rows("NMQ-2333", "EMQX-1230", "NMQ-2330", "CVE-2018-3778")
 def test_refused_connect_changes_nothing(picket, secrets):
     """NMQ-2333 and kin: a bad password with the victim's client id, Clean Start and a will: no take over, no wipe, no will."""
     watcher = picket.login("watcher", secrets["watcher"])
@@ -50,6 +54,7 @@ def test_refused_connect_changes_nothing(picket, secrets):
     assert again.message()[:2] == ("to/victim", b"kept")
 
 
+@rows("CONNECT-PIPELINE", "GHSA-38x3-76xf-cq45")
 def test_pipelined_packets_wait_for_the_verdict(picket, secrets):
     """CONNECT-PIPELINE: what comes with a refused CONNECT is never acted on."""
     watcher = picket.login("watcher", secrets["watcher"])
@@ -60,6 +65,7 @@ def test_pipelined_packets_wait_for_the_verdict(picket, secrets):
     assert watcher.quiet()
 
 
+@rows("MOSQ-2026-3553", "MOSQ-2026-3551", "BIP-CIDHIJACK", "BIP-CIDDOS", "CVE-2026-33215", "MOCHI-504", "CVE-2024-46549", "WILL-TAKEOVER", "DISC-INJECT")
 def test_session_is_not_another_identitys(picket, secrets):
     """MOSQ-2026-3553 and kin: the same client id under another identity is another session (I10)."""
     services = {n: picket.add(n, kind="service") for n in ("svc-a", "svc-b")}
@@ -80,6 +86,7 @@ def test_same_client_takes_over(picket, secrets):
     second.ping()
 
 
+@rows("CVE-2017-7650", "EMQX-17596", "NMQ-2344", "CVE-2026-85724")
 @pytest.mark.parametrize("name", ["#", "+", "a/b", "a+b", "", "x" * 300, "a\x1b[2J", "a\nb", "$SYS"])
 def test_hostile_identity_names_cannot_exist(picket, name):
     """CVE-2017-7650: an identity that is a wildcard would open every pattern."""
@@ -89,6 +96,7 @@ def test_hostile_identity_names_cannot_exist(picket, name):
     assert e.value.code in (1, 2) and "\x1b" not in e.value.err
 
 
+@rows("LOG-CRLF", "LOG-ANSI", "RMQ-CIDSAN", "CVE-2020-13932")
 def test_hostile_bytes_stay_out_of_the_log(picket, secrets):
     """LOG-CRLF, LOG-ANSI: whatever a stranger calls himself, a line stays a line."""
     for evil in ("a\r\n2026 event=login identity=root", "\x1b[31mred", "%s%n%x", "é" * 20):
@@ -100,6 +108,7 @@ def test_hostile_bytes_stay_out_of_the_log(picket, secrets):
     assert not any(l.startswith("2026 event=login") for l in log.splitlines())
 
 
+@rows("LOG-SECRET", "EMQX-17653")
 def test_secrets_never_appear(picket, secrets):
     """I20: a canary secret is in no log, no listing, no argument list."""
     canary = "canary-7f3a-secret-password"
@@ -111,6 +120,7 @@ def test_secrets_never_appear(picket, secrets):
         assert canary not in text and secrets["victim"] not in text and secrets["mallory"] not in text
 
 
+@rows("CVE-2026-76816", "BE-NUL")
 def test_control_bytes_in_connect_are_refused(picket):
     """CVE-2026-76816: U+0000 inside an identifier."""
     c = picket.client("plain")

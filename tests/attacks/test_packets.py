@@ -276,7 +276,7 @@ def test_names_are_only_names(picket, name):
     c.close()
 
 
-@rows("MOSQ-2026-MAXPKT")
+@rows("MOSQ-2026-MAXPKT", "EMQX-16515", "NMQ-2040")
 def test_maximum_packet_size_is_exact(make_picket):
     p = make_picket(limits="max_packet_size = 2048\n", policy="role tester { publish #; subscribe # }\n")
     for size, fits in ((2048, True), (2049, False)):

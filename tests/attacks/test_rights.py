@@ -12,6 +12,8 @@ role tester { publish #; subscribe #; limit all none }
 deny * subscribe exact #
 """
 
+rows = pytest.mark.rows
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
@@ -26,6 +28,7 @@ def enter(broker, name, **kw):
     return broker.login(name, broker.secret[name], to="plain", **kw)
 
 
+@rows("BIP-TOPICWILD", "AEDES-158", "SHARE-STEAL", "CVE-2023-3028")
 def test_device_reads_only_its_own(broker):
     c = enter(broker, "esp1")
     assert c.subscribe("home/esp1/cmd/#", 1) == 1
@@ -36,6 +39,7 @@ def test_device_reads_only_its_own(broker):
     assert c5.subscribe("home/a#") == 0x8F
 
 
+@rows("SYS-PUB", "AEDES-597", "CVE-2026-33217", "RMQ-DENYDISC")
 def test_publish_is_denied_and_told(broker):
     w = enter(broker, "writer")
     w.subscribe("home/#")
@@ -50,6 +54,7 @@ def test_publish_is_denied_and_told(broker):
     assert w.quiet()
 
 
+@rows("GHSA-7qmq-8cc4-hxwg", "GHSA-wh7g-5m82-pmhr", "GHSA-jx8g-9g95-6322")
 def test_deny_inside_a_granted_filter_holds_at_delivery(broker):
     """GHSA-7qmq-8cc4-hxwg and kin: a deny is not bypassed by a wider subscription, a retained message or a share."""
     w = enter(broker, "writer")
@@ -69,6 +74,7 @@ def test_deny_inside_a_granted_filter_holds_at_delivery(broker):
     w.ping()
 
 
+@rows("MOSQ-2023-WILLCTRL", "EMQX-8978", "CVE-2026-95846", "MOCHI-503", "TAC-WILLNOACL")
 def test_will_is_judged(broker):
     """BIP-WILL, MOSQ-2023-WILLCTRL: a will outside the rights is refused with the login and never appears."""
     w = enter(broker, "writer")
@@ -89,6 +95,7 @@ def test_exact_deny_of_everything(broker):
     assert c.subscribe("home/#") == 0
 
 
+@rows("CVE-2018-12546", "NMQ-1925", "EMQX-10192", "BIP-WILL", "BIP-RETAIN", "BIP-CONNSTATE", "EMQX-10209", "CVE-2025-56558")
 def test_revocation_is_immediate_and_complete(broker):
     """Live connection, subscription, session, will and retained message of a revoked device (I11)."""
     secret = broker.add("thief", "sensor")
@@ -109,6 +116,7 @@ def test_revocation_is_immediate_and_complete(broker):
     assert late.quiet(), "a retained message whose author may no longer publish"
 
 
+@rows("BIP-SUBSTATE", "CVE-2026-67420", "BE-CACHE")
 def test_losing_a_role_holds_when_the_command_returns(broker):
     secret = broker.add("worker", "writer")
     c = broker.login("worker", secret, to="plain")
@@ -122,6 +130,7 @@ def test_losing_a_role_holds_when_the_command_returns(broker):
     assert c.quiet(), "a subscription outlived the right to it"
 
 
+@rows("MOSQ-2021-QOS2ACL")
 def test_policy_change_releases_a_qos2_message_under_new_rights(broker):
     """MOSQ-2021-QOS2ACL: rights are judged when the message takes effect."""
     secret = broker.add("q2", "writer")

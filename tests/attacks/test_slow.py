@@ -5,6 +5,8 @@ import time
 import pytest
 from mqtt import Closed, connect, publish
 
+rows = pytest.mark.rows
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
@@ -44,6 +46,7 @@ def test_silence_before_connect(broker, to):
     assert closes_within(broker.socket(to), 4)
 
 
+@rows("TLS-SLOWHS")
 def test_silence_before_the_handshake(broker):
     assert closes_within(socket.create_connection(("127.0.0.1", broker.port)), 4)
 
@@ -54,18 +57,21 @@ def test_dripping_connect(broker):
     assert closes_within(s, 4)
 
 
+@rows("TLS-SLOWHS")
 def test_dripping_handshake(broker):
     s = socket.create_connection(("127.0.0.1", broker.port))
     drip(s, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00")
     assert closes_within(s, 4)
 
 
+@rows("SLOWITE-1")
 def test_dripping_packet_after_login(broker):
     c = broker.login("dev", broker.secret, to="plain")
     drip(c.sock, publish("a", "x" * 100)[:20])
     assert closes_within(c.sock, 4)
 
 
+@rows("SLOWITE-1")
 def test_waiting_connections_are_bounded_and_others_enter(broker):
     """SLOWITE-1: holders of the waiting places are refused beyond the limit and out after the deadline."""
     held = []
@@ -81,6 +87,7 @@ def test_waiting_connections_are_bounded_and_others_enter(broker):
         s.close()
 
 
+@rows("KA-ZERO")
 def test_keep_alive_is_enforced(broker):
     c = broker.login("dev", broker.secret, to="plain", keep_alive=1)
     assert closes_within(c.sock, 5)
@@ -101,6 +108,7 @@ def test_retained_messages_are_bounded(broker):
     assert [x for x in codes if x == 0x97] == [0x97, 0x97]
 
 
+@rows("SESS-QUEUE")
 def test_offline_queue_is_bounded(broker):
     c = broker.login("dev", broker.secret, to="plain", clean=False)
     c.subscribe("q", 1)
