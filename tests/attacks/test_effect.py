@@ -248,3 +248,26 @@ def test_what_a_client_says_of_itself_is_only_passed_on(broker):
     assert body == text("p") + bytes([len(props)]) + props + b"x"
     w.close()
     r.close()
+
+
+@rows("MOSQ-2022-DYNSECGRP")
+def test_the_role_of_strangers_goes_away(make_picket):
+    """Refused while a listener needs it, or strangers may nothing from then on; nothing points into the void."""
+    from picket import Refused
+    p = make_picket(policy="role tester { publish #; subscribe # }\n")
+    c = p.client("open", 5)
+    assert c.login("x")[1] == 0 and c.subscribe("a") == 0
+    try:
+        p.cli("role", "remove", "tester", "--yes")
+        gone = True
+    except Refused as e:
+        assert e.code == 1
+        gone = False
+    for _ in range(3):
+        try:
+            c.publish("a", "x", qos=1, pid=1)
+            got = c.read()
+            assert gone == (got[0] >> 4 == 4 and got[1][2] >= 0x80)
+        except Closed:
+            assert gone
+    assert p.status()["ready"]

@@ -42,7 +42,7 @@ BOMBS = {
 }
 
 
-@rows("CVE-2018-12550", "CVE-2018-12551", "VMQ-ACLEOL", "EMQX-13432", "CVE-2026-95848", "MOSQ-2026-HAACL", "JWT-ACLCLAIM")
+@rows("CVE-2018-12550", "CVE-2018-12551", "VMQ-ACLEOL", "EMQX-13432", "CVE-2026-95848", "MOSQ-2026-HAACL")
 @pytest.mark.parametrize("name", BOMBS)
 def test_policy_text_bombs(broker, tmp_path, name):
     """Refused as a whole, the policy in force being what it was; or taken, where it is only large."""
@@ -105,7 +105,7 @@ def test_configuration_bombs_stop_the_start(tmp_path, name):
     assert b"root:" not in r.stderr and len(r.stderr) < 10000
 
 
-@rows("SIG-STORM", "RELOAD-KICK", "CVE-2017-7652", "CVE-2026-67404")
+@rows("SIG-STORM", "RELOAD-KICK", "CVE-2017-7652")
 def test_reloads_while_the_file_is_being_written(broker):
     """Fifty SIGHUPs while the file is cut at many places: the client stays, strangers stay out."""
     whole = broker.conf.read_text()
@@ -144,7 +144,7 @@ def test_a_client_id_in_the_operators_terminal(broker, client_id):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="another user is needed")
-@rows("API-BODY", "API-CSRF", "PRIV-ROOT", "GHSA-p957-7v2w-g93g")
+@rows("API-BODY", "API-CSRF")
 def test_another_user_takes_no_place_at_the_socket(make_picket):
     """The folder opened by mistake: a stranger of this machine holds a hundred connections, the operator is answered."""
     p = make_picket(policy=POLICY)
@@ -169,7 +169,7 @@ def test_another_user_takes_no_place_at_the_socket(make_picket):
         stranger.stdout.close()
 
 
-@rows("API-PATHNORM", "API-BODY", "API-CSRF", "CVE-2026-47276", "EMQX-17064", "CVE-2022-28357")
+@rows("API-PATHNORM", "API-BODY", "API-CSRF", "CVE-2022-28357")
 @pytest.mark.parametrize("request_", [
     b"GET /%76%31/status HTTP/1.1\r\nHost: x\r\n\r\n", b"GET //v1//status HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /v1/../v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /v1/status;x HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",

@@ -7,6 +7,7 @@ import socket
 import pytest
 from mqtt import Client, Closed
 
+rows = pytest.mark.rows
 ROWS = list(csv.DictReader(open(pathlib.Path(__file__).parent / "vectors.tsv"), delimiter="\t"))
 # What may stay open: the row allows it.
 MAY_LIVE = {"CVE-2018-12543", "CVE-2017-7650", "CVE-2025-68699", "GHSA-qrcv-3558-gj4f"}
@@ -56,6 +57,7 @@ def test_vector(picket, bystander, row, how):
     assert picket.children() == before
 
 
+@rows("MPI-ATTACKS", "CVE-2023-0809", "EMQX-17507")
 def test_first_byte_table(picket, bystander):
     """Every first byte but CONNECT's, before CONNECT, closes without an answer (I07)."""
     for first in range(256):
@@ -68,6 +70,7 @@ def test_first_byte_table(picket, bystander):
     bystander.ping()
 
 
+@rows("MPI-ATTACKS", "CVE-2021-28166", "MOSQ-2025-RESERVED", "CONNECT-SECOND")
 def test_first_byte_after_connect(picket, bystander):
     """After CONNECT: server-only packets, a second CONNECT, reserved types and wrong flags close (I07)."""
     allowed = {0xC0, 0xE0}  # PINGREQ, DISCONNECT are complete with two bytes
@@ -82,6 +85,7 @@ def test_first_byte_after_connect(picket, bystander):
     bystander.ping()
 
 
+@rows("CVE-2017-7651", "CVE-2019-0222", "RMQ-UNAUTHHEAP")
 def test_claimed_lengths_cost_nothing(picket, bystander):
     """1,000 connections that claim 256 MB and 64 KiB strings leave the broker's memory where it was (I05)."""
     pid = picket.children()["broker"]
