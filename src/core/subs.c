@@ -245,11 +245,15 @@ static u32 replay(struct core *c, struct session *s, const struct sub_entry *e, 
 	return retained_each(&c->hub->retained, &r.b->filter, replay_one, &r);
 }
 
-static void replay_charge(struct core *c, struct client *cl, u32 nodes)
+/* A change of the index costs no less than a message, so it is charged as one. */
+static void subs_charge(struct core *c, struct client *cl, size_t bytes, u32 nodes)
 {
-	u64 until = rate_charge_replay(cl->session->who->pr, nodes, c->now_ms);
+	struct principal *pr = cl->session->who->pr;
+	u64 until = rate_charge(pr, client_limits(cl), bytes, c->now_ms);
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
+	if (nodes != 0)
+		until = MAX(until, rate_charge_replay(pr, nodes, c->now_ms));
 	if (until == 0)
 		return;
 	cl->resume_ms = MAX(cl->resume_ms, until);
@@ -307,7 +311,8 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 		err = n < s->lim->v.filters_per_subscribe
 			      ? subscribe_one(c, s, &e, id, &qos, &is_new)
 			      : E_QUOTA;
-		if (err != E_DENIED) /* that was said already */
+		/* A denial was said already; of those beyond the limit the first stands for all. */
+		if (err != E_DENIED && n <= s->lim->v.filters_per_subscribe)
 			event_session(c, s, EV_SUBSCRIBE, err, e.raw);
 		codes[n] = suback_code(cl, err, qos);
 		fresh[n] = is_new;
@@ -318,7 +323,7 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 		if (codes[n] < CODE_V3_FAILED)
 			nodes += replay(c, s, &e, fresh[n] != 0);
 	}
-	replay_charge(c, cl, nodes);
+	subs_charge(c, cl, body.n, nodes);
 }
 
 void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body)
@@ -334,6 +339,8 @@ void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, st
 	ASSERT(s != NULL);
 	if (err == E_OK && !user_properties_fit(cl, &p.props))
 		err = E_TOO_LARGE;
+	if (err == E_OK && p.count > s->lim->v.subscriptions)
+		err = E_QUOTA; /* more than there can be: each is looked for among all */
 	if (err != E_OK) {
 		client_end(c, cl, err);
 		return;
@@ -347,4 +354,5 @@ void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, st
 	}
 	ack_codes(c, cl, PKT_UNSUBACK, p.packet_id,
 		  cl->version == MQTT_5 ? slice_of(codes, n) : SLICE_NONE);
+	subs_charge(c, cl, body.n, 0);
 }

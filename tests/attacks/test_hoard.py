@@ -216,6 +216,9 @@ def test_subscribe_churn_leaves_nothing(broker):
     for i in range(150):
         c.send(unsubscribe(1, f"$share/g{i}/t/churn/{i}" if i % 2 else f"t/churn/{i}", version=5))
         c.expect(11)
+    c.send(packet(0xA2, b"\0\1\0" + text("a") * 300))
+    assert c.closed()[-1][1][:1] == b"\x97", "more filters than there can be"
+    c = enter(broker, "churn", version=5)
     before = rss(broker)
     for round in range(20):
         for i in range(90):

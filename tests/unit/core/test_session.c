@@ -559,6 +559,28 @@ static void test_subscription_limit(void **state)
 	world_free(&w);
 }
 
+/* Coming to and leaving a topic for ever: as much as publishing. */
+static void test_churn_holds_back(void **state)
+{
+	struct core_limits l = world_limits();
+	struct world *w;
+	struct wconn *s;
+	u32 n = 0;
+
+	l.publish_rate = 10;
+	l.publish_burst = 6;
+	w = world_new(1, &l);
+	world_policy(w, "role all { publish #; subscribe # }");
+	world_identity(w, "a", 2, (const u32[]){1, 0});
+	s = peer_connect(w, .user = "a");
+	for (; !s->paused && n < 100; n++)
+		peer_subscribe(s, .filter = "t");
+	assert_int_equal(n, 7);
+	world_advance(w, 1000);
+	assert_false(s->paused);
+	world_free(&w);
+}
+
 static void test_unsubscribe(void **state)
 {
 	static const u8 unsub[] = {0xa2, 6, 0, 9, 0, 0, 1, 't'},
@@ -611,6 +633,7 @@ int main(void)
 		cmocka_unit_test(test_retained_limit),
 		cmocka_unit_test(test_retained_expires),
 		cmocka_unit_test(test_subscription_limit),
+		cmocka_unit_test(test_churn_holds_back),
 		cmocka_unit_test(test_unsubscribe),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
