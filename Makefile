@@ -72,7 +72,7 @@ format:
 
 ## make install      DESTDIR=… PREFIX=…
 install: build
-	@meson configure $(BUILD) --prefix=$(PREFIX) >/dev/null && DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+	@meson configure $(BUILD) --prefix=$(PREFIX) --sysconfdir=/etc >/dev/null && ninja -C $(BUILD) --quiet && DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
 deps:
 	@scripts/deps build
