@@ -1,10 +1,12 @@
 /* main: picketd.  Without -R it is the supervisor; with it, one of the processes that the
  * supervisor starts: the same program, executed anew. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "admin/admin.h"
 #include "auth/auth.h"
@@ -99,10 +101,26 @@ static bool read_options(int argc, char **argv, struct sup_options *o)
 	return optind == argc;
 }
 
+/* Whoever starts us with 0, 1 or 2 closed must not have our log written into what is opened next.
+ */
+static bool std_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sup_options o = {0};
 
+	if (!std_fds())
+		return 1;
 	if (argc >= 3 && strcmp(argv[1], "-R") == 0)
 		return child_process(argc, argv);
 	if (!read_options(argc, argv, &o)) {

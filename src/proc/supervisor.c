@@ -108,8 +108,9 @@ void sup_ready(struct sup *s)
 	sd_notifyf(0, "READY=1\nSTATUS=%u listeners, canary %s", s->conf.listeners, s->canary);
 	if (s->notify < 0)
 		return;
-	/* The one who started us goes home now, and takes the terminal along. */
-	ASSERT(write(s->notify, "r", 1) == 1);
+	/* The one who started us goes home now, and takes the terminal along; if it still waits. */
+	if (write(s->notify, "r", 1) != 1)
+		sup_say(s, LOG_INFO, "ready", "whoever started picketd did not wait for it");
 	close(s->notify);
 	s->notify = -1;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -393,7 +394,7 @@ static void init(struct sup *s, const struct sup_options *opt)
 
 	s->opt = *opt;
 	s->root = getuid() == 0;
-	s->notify = s->lock = s->state = s->keys = s->auth = s->admin_socket = s->log.dir =
+	s->notify = s->lock = s->state = s->run = s->keys = s->auth = s->admin_socket = s->log.dir =
 		s->log.file = -1;
 	memset(s->temp, -1, sizeof(s->temp));
 	for (u32 r = 0; r < ROLE_N; r++)
@@ -411,13 +412,9 @@ static void init(struct sup *s, const struct sup_options *opt)
 
 static void finish(struct sup *s)
 {
-	char path[CONF_PATH + 16];
-
 	sockets_close(&s->listeners, NULL);
-	if (s->admin_socket >= 0) {
-		snprintf(path, sizeof(path), "%s/admin.sock", s->conf.run_dir);
-		unlink(path);
-	}
+	if (s->admin_socket >= 0)
+		unlinkat(s->run, "admin.sock", 0);
 	if (s->code == 0)
 		sup_say(s, LOG_INFO, "stopped", "all processes have ended in order");
 }

@@ -64,13 +64,13 @@ struct sup {
 	u64 phase_deadline_ms;
 	bool root, first_start, quit, filtered;
 	int code;
-	int epoll, signals, lock, state, keys, auth, admin_socket,
+	int epoll, signals, lock, state, run, keys, auth, admin_socket,
 		notify;	  /* notify: to the parent, or -1 */
 	int temp[FILE_N]; /* unfinished new files of keys */
 	struct sup_child child[ROLE_N];
 	u64 started_ms, started_wall_ms, watchdog_ms, watchdog_at_ms;
 	bool reload_again; /* SIGHUP came while there was no time for it */
-	u64 reload_id; /* of the SUP_CALL that asked, 0: SIGHUP */
+	u64 reload_id;	   /* of the SUP_CALL that asked, 0: SIGHUP */
 	bool canary_ok;
 	char canary[256];
 	char why[1024]; /* why the last reload was refused */
@@ -94,6 +94,8 @@ bool sup_users(struct sup *s);
 bool sup_folders(struct sup *s);
 bool sup_limits(struct sup *s);
 bool sup_drop_privileges(struct sup *s);
+
+/* ---- supervisor_socket.c: where the picket command comes in ---- */
 bool sup_admin_socket(struct sup *s);
 
 /* ---- supervisor_listen.c ---- */

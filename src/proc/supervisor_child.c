@@ -318,9 +318,11 @@ void child_died(struct sup *s, enum role role, int status)
 		return;
 	}
 	plan_restart(s, c);
-	if (c->asked) {
+	if (s->phase == PH_OFFERED) {
+		/* Also when it had agreed: the one that takes its place begins with the old. */
 		struct m_config_done d = {s->generation, E_UNAVAILABLE};
 		struct ipc_msg m = {.body = &d, .tail = SLICE_LIT("it ended"), .fd = -1};
+		c->asked = true;
 		sup_config_done(s, role, &m);
 	}
 }

@@ -2,7 +2,6 @@
  * their owners and modes, one picketd a folder, limits, and the privileges that are given up. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -10,10 +9,8 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proc/supervisor.h"
@@ -42,24 +39,22 @@ bool sup_users(struct sup *s)
 }
 
 /* mkdir -p; what exists stays as it is.  A plain user's folders are for that user alone; root's
- * must let the processes' users, and people to the admin socket, through. */
+ * must let the processes' users, and people to the admin socket, through.  The mode is given at
+ * once: a path that is touched again later may be somebody's link by then. */
 static bool make_path(const struct sup *s, const char *path, mode_t mode)
 {
+	mode_t before = umask(s->root ? 022 : 077);
 	char part[CONF_PATH];
+	bool ok = true;
 
-	for (size_t i = 1; path[i - 1] != '\0'; i++) {
-		mode_t m = path[i] == '\0' ? mode : 0755;
+	for (size_t i = 1; ok && path[i - 1] != '\0'; i++) {
 		if (path[i] != '/' && path[i] != '\0')
 			continue;
 		snprintf(part, sizeof(part), "%.*s", (int)i, path);
-		if (mkdir(part, m) != 0) {
-			if (errno != EEXIST)
-				return false;
-		} else if (s->root && chmod(part, m) != 0) {
-			return false;
-		}
+		ok = mkdir(part, path[i] == '\0' ? mode : 0755) == 0 || errno == EEXIST;
 	}
-	return true;
+	umask(before);
+	return ok;
 }
 
 static bool folder_is_ours(struct sup *s, int fd, const char *path)
@@ -133,13 +128,14 @@ bool sup_folders(struct sup *s)
 			strerror(errno));
 		return false;
 	}
-	if (!make_path(s, run, 0755)) {
+	if (!make_path(s, run, 0755) ||
+	    (s->run = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
 		sup_say(s, LOG_ERROR, "start",
 			"run folder %s: %s; make it, or name another with --run", run,
 			strerror(errno));
 		return false;
 	}
-	if (!folder_is_ours(s, s->state, state))
+	if (!folder_is_ours(s, s->state, state) || !folder_is_ours(s, s->run, run))
 		return false;
 	/* Each process has its own user, who must reach its own folder through this one. */
 	if (fchmod(s->state, s->root ? 0711 : 0700) != 0)
@@ -207,33 +203,4 @@ bool sup_drop_privileges(struct sup *s)
 		d[i].inheritable = 0;
 	}
 	return syscall(SYS_capset, &h, d) == 0;
-}
-
-bool sup_admin_socket(struct sup *s)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	const struct group *gr = s->root ? getgrnam("picket-admin") : NULL;
-	int n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/admin.sock", s->conf.run_dir);
-	bool ok;
-
-	if (n < 0 || (size_t)n >= sizeof(a.sun_path)) {
-		sup_say(s, LOG_ERROR, "start",
-			"run_dir %s is too long for a socket; use a shorter path", s->conf.run_dir);
-		return false;
-	}
-	/* The lock says that no other picketd lives here: what lies there is left over. */
-	unlink(a.sun_path);
-	s->admin_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->admin_socket < 0)
-		return false;
-	umask(0177);
-	ok = bind(s->admin_socket, (const struct sockaddr *)&a, sizeof(a)) == 0;
-	umask(077);
-	if (ok && gr != NULL)
-		ok = chown(a.sun_path, 0, gr->gr_gid) == 0 && chmod(a.sun_path, 0660) == 0;
-	if (ok && listen(s->admin_socket, 64) == 0)
-		return true;
-	sup_say(s, LOG_ERROR, "start", "%s: %s; is the folder writable?", a.sun_path,
-		strerror(errno));
-	return false;
 }

@@ -254,3 +254,98 @@ def test_the_service_manager_is_told(tmp_path):
         finally:
             p.kill()
             p.wait()
+
+
+def test_closed_standard_descriptors_stay_out_of_the_state(tmp_path):
+    """Who starts picketd with 0, 1 and 2 closed must not get the log written into the lock or the store."""
+    conf = tmp_path / "picket.conf"
+    conf.write_text(f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n')
+    tmp_path.chmod(0o755)
+    subprocess.run(f"exec {BUILD}/picketd --config {conf} --state {tmp_path}/state --run {tmp_path}/run 0<&- 1>&- 2>&-",
+                   shell=True, check=True, timeout=60)
+    try:
+        assert (tmp_path / "state/lock").read_text().isdigit()
+        pid = int((tmp_path / "state/lock").read_text())
+        assert {os.readlink(f"/proc/{pid}/fd/{n}") for n in (0, 1, 2)} == {"/dev/null"}
+    finally:
+        stop_daemon(tmp_path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
+def test_run_folder_of_another_user_is_refused(tmp_path):
+    """Its owner could put a link in the place of the admin socket, and root would change what it leads to."""
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", 65534, 65534)
+    r = picketd(tmp_path, f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n', "--foreground", timeout=20)
+    assert r.returncode == 1
+    assert "run belongs to another user; give picketd a folder of its own" in r.stderr
+
+
+def test_the_starter_may_go_away(tmp_path):
+    """Who started it and did not wait until it was ready leaves a picketd that runs."""
+    conf = tmp_path / "picket.conf"
+    conf.write_text(f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n')
+    tmp_path.chmod(0o755)
+    starter = subprocess.Popen([BUILD / "picketd", "--config", conf, "--state", tmp_path / "state", "--run", tmp_path / "run"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "state/lock").exists() and (tmp_path / "state/lock").read_text())
+    starter.kill()
+    starter.wait()
+    log = tmp_path / "state/log/picketd.log"
+    wait_for(lambda: log.exists() and "event=ready" in log.read_text())
+    time.sleep(0.2)
+    try:
+        assert alive(int((tmp_path / "state/lock").read_text()))
+    finally:
+        stop_daemon(tmp_path)
+
+
+def test_reload_is_refused_when_a_process_ends_after_agreeing(make_picket):
+    """The one that takes its place began with the old configuration; it would be the only one that has it."""
+    p = make_picket()
+    auth = p.children()["auth"]
+    os.kill(auth, signal.SIGSTOP)  # cannot agree
+    p.conf.write_text(p.conf.read_text().replace("shards = 2", "shards = 2\nlog_level = debug"))
+    p.process.send_signal(signal.SIGHUP)
+    time.sleep(1)  # the others have agreed
+    os.kill(p.children()["broker"], signal.SIGKILL)
+    time.sleep(0.5)
+    os.kill(auth, signal.SIGCONT)
+    wait_for(lambda: "event=reload" in p.log())
+    assert "event=reload_refused" in p.log() and "broker refuses it: it ended" in p.log()
+
+
+GROUPS = "root:x:0:\npicket-admin:x:61001:\npicket-ops:x:61002:\nnogroup:x:65534:\n"
+KNOCK = """
+import os, socket, sys
+os.setgroups([int(sys.argv[2])]); os.setgid(65534); os.setuid(65534)
+s = socket.socket(socket.AF_UNIX); s.settimeout(10)
+s.connect(sys.argv[1])
+s.sendall(("POST" if sys.argv[3] == "call" else "GET").encode() + b" /v1/" + sys.argv[3].encode() +
+          b" HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+print(s.recv(100).split()[1].decode())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"]).returncode != 0, reason="needs root and a mount namespace")
+def test_both_groups_reach_the_admin_socket(tmp_path):
+    """picket-admin and picket-ops both get in where they exist, others do not; ops may only read."""
+    conf = tmp_path / "picket.conf"
+    conf.write_text(f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n')
+    (tmp_path / "group").write_text(GROUPS)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(folder.stat().st_mode | 0o001)
+    subprocess.run(["unshare", "-m", "sh", "-c", f"mount --bind {tmp_path}/group /etc/group && exec {BUILD}/picketd --config {conf} "
+                    f"--state {tmp_path}/state --run {tmp_path}/run"], stdin=subprocess.DEVNULL, check=True, timeout=60)
+
+    def knock(gid, what):
+        r = subprocess.run(["/usr/bin/python3", "-c", KNOCK, tmp_path / "run/admin.sock", str(gid), what], capture_output=True, text=True, timeout=30)
+        return r.stdout.strip() or r.stderr.strip().splitlines()[-1]
+    try:
+        assert knock(61001, "status") == "200"
+        assert knock(61002, "status") == "200"
+        assert knock(61002, "reload") in ("403", "405")
+        assert "Permission denied" in knock(65534, "status")
+    finally:
+        stop_daemon(tmp_path)
