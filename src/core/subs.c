@@ -68,6 +68,7 @@ static void subs_remove(struct core *c, struct session *s, u32 i)
 	free(s->subs[i]);
 	s->subs[i] = NULL;
 	s->subs_n--;
+	ASSERT(atomic_fetch_sub(&s->who->pr->subscriptions, 1) > 0);
 	c->stats.subscriptions--;
 }
 
@@ -163,7 +164,23 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 		return;
 	index_add(&c->hub->index, &b->filter, &h, i);
 	s->subs_n++;
+	atomic_fetch_add(&s->who->pr->subscriptions, 1);
 	c->stats.subscriptions++;
+}
+
+/* Of the session; and of all sessions of the identity together, unless nobody knows who that is. */
+static bool subs_have_room(const struct session *s)
+{
+	enum { SESSIONS_FULL = 4 }; /* as many subscriptions as so many sessions may have */
+	const struct principal *pr = s->who->pr;
+	const struct grant *g = principal_grant(pr);
+	u64 most = s->lim->v.subscriptions;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	if (s->subs_n >= most)
+		return false;
+	return (g != NULL && g->kind == WHO_ANONYMOUS) ||
+	       atomic_load(&pr->subscriptions) < SESSIONS_FULL * most;
 }
 
 static enum err subscribe_one(struct core *c, struct session *s, const struct sub_entry *e, u32 id,
@@ -182,7 +199,7 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 		event_denied(c, s, ACT_SUBSCRIBE, e->raw, E_DENIED);
 		return E_DENIED;
 	}
-	if (s->subs_n >= s->lim->v.subscriptions && subs_find(c, s, e->raw) == HOLE)
+	if (!subs_have_room(s) && subs_find(c, s, e->raw) == HOLE)
 		return E_QUOTA;
 	/* What was judged for a lower QoS holds for that one alone. */
 	subs_put(c, s, e, id, *qos, clear && *qos == e->qos, is_new);

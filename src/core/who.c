@@ -168,6 +168,7 @@ void principal_unref(struct hub *h, struct principal **pp)
 		return;
 	ASSERT(atomic_load(&p->connections) == 0);
 	ASSERT(atomic_load(&p->sessions) == 0);
+	ASSERT(atomic_load(&p->subscriptions) == 0);
 	ASSERT(atomic_load(&p->retained) == 0);
 	ASSERT(atomic_load(&p->queued_bytes) == 0);
 	/* A reader may still hold the grant; the principal itself is only reached through a

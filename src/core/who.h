@@ -35,7 +35,7 @@ struct principal {
 	TAILQ_ENTRY(principal) idle_link;
 	_Atomic bool watched;
 	_Atomic(struct grant *) grant;
-	_Atomic u32 connections, sessions, retained;
+	_Atomic u32 connections, sessions, subscriptions, retained;
 	_Atomic u64 queued_bytes; /* waiting in all its sessions */
 	_Atomic u64 rate_messages_us, rate_bytes_us,
 		rate_replay_us; /* theoretical arrival times (rate.c) */

@@ -541,6 +541,34 @@ static void test_retained_expires(void **state)
 	world_free(&w);
 }
 
+/* Eight sessions of one identity have no more than four of them may. */
+static void test_subscription_limit_of_an_identity(void **state)
+{
+	struct core_limits l = world_limits();
+	u32 granted = 0;
+	struct world *w;
+	struct wconn *s;
+	char id[16];
+
+	l.subscriptions = 2;
+	w = world_new(2, &l);
+	world_policy(w, "role all { publish #; subscribe # }");
+	world_identity(w, "a", 2, (const u32[]){1, 0});
+	for (u32 i = 0; i < 8; i++) {
+		snprintf(id, sizeof(id), "%u", i);
+		s = world_connect(w, i);
+		peer_say_connect(s, &(struct peer_opts){.user = "a", .id = id, .persistent = true});
+		world_run(w);
+		assert_int_equal(peer_connack(s, &(struct pkt_connack){0}), 0);
+		granted += peer_subscribe(s, .filter = "t/1") == 0;
+		granted += peer_subscribe(s, .filter = "t/2") == 0;
+		peer_disconnect(s, 0);
+	}
+	assert_int_equal(granted, 8);
+	assert_int_equal(world_stats(w).subscriptions, 8);
+	world_free(&w);
+}
+
 static void test_subscription_limit(void **state)
 {
 	struct core_limits l = world_limits();
@@ -633,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_retained_limit),
 		cmocka_unit_test(test_retained_expires),
 		cmocka_unit_test(test_subscription_limit),
+		cmocka_unit_test(test_subscription_limit_of_an_identity),
 		cmocka_unit_test(test_churn_holds_back),
 		cmocka_unit_test(test_unsubscribe),
 	};
