@@ -140,12 +140,18 @@ void retained_clear(struct retained_store *r, const struct topic *t)
 /* A walk over the nodes that a filter matches; one frame a level. */
 struct frame_at {
 	struct node *n;
-	u32 pos;
+	struct kids_walk kids;
+	bool asked; /* for the one child that a literal level names */
 };
 struct walk {
 	struct frame_at f[LIM_TOPIC_LEVELS + 1];
 	u32 depth;
 };
+
+static struct frame_at frame_begin(struct node *n)
+{
+	return (struct frame_at){n, node_kids(n), false};
+}
 
 static bool node_is_dollar(const struct node *n)
 {
@@ -165,11 +171,12 @@ static struct node *walk_child(struct walk *w, const struct filter *f, const str
 	if (!rest && level >= f->nlevel)
 		return NULL;
 	if (!rest && !(f->plus_mask >> level & 1)) {
-		if (top->pos++ != 0)
+		if (top->asked)
 			return NULL;
+		top->asked = true;
 		return node_child(top->n, h->h[level], filter_level(f, level));
 	}
-	while ((c = node_next(top->n, &top->pos)) != NULL) {
+	while ((c = kids_next(&top->kids)) != NULL) {
 		if (level != 0 || !node_is_dollar(c)) /* SPEC MQTT-4.7.2-1 */
 			return c;
 	}
@@ -191,7 +198,7 @@ u32 retained_each(const struct retained_store *r, const struct filter *f,
 	u32 nodes = 0;
 
 	tree_hash(&r->tree, &p, &h);
-	w.f[0] = (struct frame_at){r->tree.root, 0};
+	w.f[0] = frame_begin(r->tree.root);
 	while (w.depth > 0) {
 		struct node *c = walk_child(&w, f, &h);
 		const struct retained *e;
@@ -205,7 +212,7 @@ u32 retained_each(const struct retained_store *r, const struct filter *f,
 		if (e != NULL && !cb(arg, e))
 			return nodes;
 		if (w.depth <= LIM_TOPIC_LEVELS)
-			w.f[w.depth++] = (struct frame_at){c, 0};
+			w.f[w.depth++] = frame_begin(c);
 	}
 	return nodes;
 }
@@ -218,14 +225,14 @@ void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const stru
 	u32 depth = 1;
 
 	pthread_mutex_lock(&r->lock);
-	f[0] = (struct frame_at){r->tree.root, 0};
+	f[0] = frame_begin(r->tree.root);
 	while (depth > 0) {
 		struct frame_at *top = &f[depth - 1];
-		struct node *c = node_next(top->n, &top->pos);
+		struct node *c = kids_next(&top->kids);
 
 		if (c != NULL) {
 			ASSERT(depth <= LIM_TOPIC_LEVELS);
-			f[depth++] = (struct frame_at){c, 0};
+			f[depth++] = frame_begin(c);
 			continue;
 		}
 		/* All below is done: nobody holds a place in it when it goes. */

@@ -53,11 +53,11 @@ void tree_init(struct tree *t, struct epoch *e, const struct hash_key *key)
 static struct node *node_some_child(struct node *n)
 {
 	struct node *c = LOAD(n->plus);
-	u32 pos = 0;
+	struct kids_walk w = node_kids(n);
 
 	if (c == NULL)
 		c = LOAD(n->hash);
-	return c != NULL ? c : node_next(n, &pos);
+	return c != NULL ? c : kids_next(&w);
 }
 
 static struct node *kids_get(const struct kids *k, u32 h, struct slice name, u32 *at)
@@ -82,12 +82,17 @@ struct node *node_child(const struct node *n, u32 h, struct slice name)
 	return k == NULL ? NULL : kids_get(k, h, name, &at);
 }
 
-struct node *node_next(const struct node *n, u32 *pos)
+struct kids_walk node_kids(const struct node *n)
 {
-	struct kids *k = LOAD(n->kids);
+	return (struct kids_walk){LOAD(n->kids), 0};
+}
 
-	while (k != NULL && *pos <= k->mask) {
-		struct node *c = LOAD(k->slot[(*pos)++]);
+struct node *kids_next(struct kids_walk *w)
+{
+	const struct kids *k = w->kids;
+
+	while (k != NULL && w->pos <= k->mask) {
+		struct node *c = LOAD(k->slot[w->pos++]);
 		if (c != NULL && c != &gone)
 			return c;
 	}
@@ -153,7 +158,8 @@ static void kids_put(struct kids *k, struct node *c)
 static struct kids *kids_room(struct tree *t, struct node *n)
 {
 	struct kids *old = LOAD(n->kids), *k;
-	u32 cap = KIDS_MIN, pos = 0;
+	struct kids_walk w = {old, 0};
+	u32 cap = KIDS_MIN;
 	struct node *c;
 
 	if (old != NULL && old->used + 1 <= (old->mask + 1) / 4 * 3)
@@ -163,8 +169,9 @@ static struct kids *kids_room(struct tree *t, struct node *n)
 	ASSERT(cap >= KIDS_MIN);
 	k = xcalloc(1, sizeof(*k) + cap * sizeof(k->slot[0]));
 	k->mask = cap - 1;
-	while ((c = node_next(n, &pos)) != NULL)
+	while ((c = kids_next(&w)) != NULL)
 		kids_put(k, c);
+	ASSERT(k->used == n->nkids);
 	PUBLISH(n->kids, k);
 	if (old != NULL)
 		epoch_retire(t->epoch, &old->gc, kids_drop);

@@ -78,8 +78,15 @@ void tree_hash(const struct tree *t, const struct path *p, struct path_hash *out
 struct node *node_child(const struct node *n, u32 h, struct slice name);
 /* The node at exactly this path ('+' and '#' meaning themselves), or NULL. */
 struct node *tree_find(const struct tree *t, const struct path *p, const struct path_hash *h);
-/* Walk named children: start with *pos = 0; NULL at the end. */
-struct node *node_next(const struct node *n, u32 *pos);
+/* Walk named children: begin with w->kids = node_kids(n) and w->pos = 0; NULL at the end.  A walk
+ * stays with the table that it began with: those who were there all the time are met once each,
+ * whatever the writer does meanwhile. */
+struct kids_walk {
+	const struct kids *kids;
+	u32 pos;
+};
+struct kids_walk node_kids(const struct node *n);
+struct node *kids_next(struct kids_walk *w);
 
 /* ---- the writer ---- */
 struct node *tree_make(struct tree *t, const struct path *p, const struct path_hash *h);
