@@ -25,7 +25,8 @@ static struct subrefs *refs_new(u32 cap)
 	return r;
 }
 
-/* A copy without marks and with room for one more; NULL when it would be empty and room is 0. */
+/* A copy without marks and with room for one more; NULL when it would be empty and room is 0.  A
+ * third of it is free, so who comes and goes at a full array does not make each time a new one. */
 static struct subrefs *refs_copy(const struct subrefs *old, u32 room)
 {
 	u32 n = old != NULL ? LOAD(old->n) : 0, live = old != NULL ? n - old->marks : 0, k = 0;
@@ -36,7 +37,7 @@ static struct subrefs *refs_copy(const struct subrefs *old, u32 room)
 	ASSERT(old == NULL || old->marks <= n);
 	if (live + room == 0)
 		return NULL;
-	while (cap < live + room)
+	while (cap < live + live / 2 + room)
 		cap *= 2;
 	r = refs_new(cap);
 	for (u32 i = 0; i < n; i++) {
