@@ -224,6 +224,7 @@ void client_end(struct core *c, struct client *cl, enum err why)
 		c->stats.malformed++;
 	client_say_goodbye(c, cl, why);
 	client_gone(c, cl, why);
+	login_forget(c, cl); /* an answer that still comes finds nobody */
 	cl->state = C_CLOSING;
 	timer_stop(&c->wheel, &cl->timer);
 	c->env.close(c->env.arg, cl->conn, true, why);

@@ -19,6 +19,7 @@ struct core *core_new(struct hub *h, u32 shard, const struct core_env *env, u64 
 	c->now_ms = now_ms;
 	wheel_init(&c->wheel, now_ms);
 	TAILQ_INIT(&c->clients);
+	TAILQ_INIT(&c->held);
 	pool_init(&c->queued_pool, sizeof(struct queued));
 	match_init(&c->match, h->o.nshards);
 	return c;
@@ -59,6 +60,7 @@ void core_free(struct core **cp)
 	core_leave(c);
 	ASSERT(c->limits == NULL);
 	ASSERT(c->nwaiting == 0);
+	ASSERT(c->nheld == 0);
 	ASSERT(c->wheel.running == 0);
 	pool_free(&c->queued_pool);
 	seg_pool_free(&c->segs);
@@ -122,13 +124,14 @@ void core_turn(struct core *c, u64 now_ms)
 	core_enter(c);
 	wheel_advance(&c->wheel, now_ms);
 	core_purge(c);
+	rejudge_some(c);
 	core_leave(c);
 	epoch_collect(&c->hub->epoch);
 }
 
 u64 core_next(const struct core *c)
 {
-	return wheel_next(&c->wheel);
+	return c->rejudging ? c->now_ms : wheel_next(&c->wheel);
 }
 
 void core_shutdown(struct core *c)

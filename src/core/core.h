@@ -169,9 +169,11 @@ u64 core_next(const struct core *c);
 void hub_set_policy(struct hub *h, const struct policy *p,
 		    void (*drop)(const struct policy *p, void *arg), void *arg);
 u64 hub_policy_generation(const struct hub *h);
-/* Judge again all that this shard holds: subscriptions, queues, wills.  Afterwards the shard has
- * confirmed the generation. */
+/* Judge again all that this shard holds: subscriptions, queues, wills.  core_turn does it, some
+ * sessions a turn; when core_rejudging is false the shard has confirmed the generation.  What is
+ * published, subscribed or newly delivered is judged with the new rights at once. */
 void core_rejudge(struct core *c);
+bool core_rejudging(const struct core *c);
 struct identity_change {
 	u64 identity_id, generation;
 	u32 status, kind; /* enum identity_status / identity_kind; revoked or suspended: close, drop

@@ -77,7 +77,7 @@ static void target_add(struct core *c, const struct msg *m, const struct topic *
 	if (sub == NULL || (sub->no_local && is_from(m, c, s)))
 		return;
 	/* Meanwhile the number may mean another subscription of the same session. */
-	if (age == STALE && !filter_matches(&sub->filter, t))
+	if (age == STALE && (sub->filter.share.n != 0 || !filter_matches(&sub->filter, t)))
 		return;
 	qos = MIN(m->qos, sub->qos);
 	if (!sub_allows(c, s, sub, t, qos, m->retain && sub->retain_as_published)) {

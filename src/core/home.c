@@ -17,18 +17,20 @@ enum { CONNACK_MAX = 512 };
 /* Sessions of one identity, those without a connection too. */
 enum { SESSIONS_A_CONNECTION = 4, SESSIONS_MIN = 16, SESSIONS_ANONYMOUS = 10000 };
 
-/* How many connections the identity would have with this one. */
-static bool connections_fit(const struct session *old, const struct who *w, const struct limits *l,
-			    u32 kind)
+/* Count this connection if the identity may have it; the one that it takes over makes room.  Other
+ * shards count at the same time: whoever comes first has the place. */
+static bool connection_count(const struct session *old, const struct who *w, const struct limits *l,
+			     u32 kind)
 {
-	u32 n = atomic_load(&w->pr->connections);
+	u32 n = atomic_fetch_add(&w->pr->connections, 1);
 
 	OBJ_CHECK(w, WHO_MAGIC);
-	if (kind == WHO_ANONYMOUS)
-		return true;
 	if (old != NULL && old->client != NULL)
 		n--;
-	return n < l->v.connections_identity;
+	if (kind == WHO_ANONYMOUS || n < l->v.connections_identity)
+		return true;
+	ASSERT(atomic_fetch_sub(&w->pr->connections, 1) > 0);
+	return false;
 }
 
 static u32 expiry_wanted(const struct pkt_connect *p)
@@ -225,11 +227,11 @@ static void login_finish(struct core *c, struct client *cl)
 	else if (p.has_will &&
 		 judge_publish(h->who, &p.will.topic, p.will.qos, p.will.retain) != ALLOW)
 		e = E_DENIED;
-	else if (!connections_fit(h->home->session, h->who, lim, h->kind))
-		e = E_QUOTA;
 	else if (p.version == MQTT_5 && p.has_will && p.will.retain &&
 		 lim->v.retained_identity == 0)
 		e = E_NO_RETAIN; /* SPEC MQTT-3.2.2-13 */
+	else if (!connection_count(h->home->session, h->who, lim, h->kind))
+		e = E_QUOTA;
 	if (e == E_OK) {
 		login_accept(c, cl, &p, lim);
 		return;

@@ -131,6 +131,7 @@ void hub_set_policy(struct hub *h, const struct policy *p,
 	b->serial = atomic_load_explicit(&h->serial, memory_order_relaxed) + 1;
 	old = atomic_exchange(&h->policy, b);
 	atomic_store_explicit(&h->serial, b->serial, memory_order_release);
+	atomic_store(&h->generation, policy_generation(p));
 	pthread_mutex_unlock(&h->lock);
 	if (old != NULL)
 		epoch_retire(&h->epoch, &old->gc, policy_drop);
@@ -138,9 +139,8 @@ void hub_set_policy(struct hub *h, const struct policy *p,
 
 u64 hub_policy_generation(const struct hub *h)
 {
-	const struct policy_box *b = hub_policy(h);
-
-	return b != NULL ? policy_generation(b->p) : 0;
+	OBJ_CHECK(h, HUB_MAGIC);
+	return atomic_load(&h->generation);
 }
 
 u64 rights_serial(const struct hub *h)

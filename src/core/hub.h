@@ -39,7 +39,8 @@ struct hub {
 	struct directory directory;
 	_Atomic(struct policy_box *) policy;
 	_Atomic u64 serial;
-	pthread_mutex_t lock; /* below */
+	_Atomic u64 generation; /* of the policy, for those who are in no epoch */
+	pthread_mutex_t lock;	/* below */
 	struct listener_set *listeners;
 	struct map principals;
 	TAILQ_HEAD(, principal) idle; /* oldest first */

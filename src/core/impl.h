@@ -27,7 +27,10 @@ enum pause_why { P_LOGIN = 1, P_RATE = 2, P_OUTPUT = 4 };
 enum client_state { C_NEW, C_LOGIN, C_REFUSED, C_LIVE, C_CLOSING, C_STATES };
 
 struct hello {		     /* a CONNECT that waits for its answer; wiped and freed after login */
-	u64 login_id, at_ms; /* when it was complete */
+	u64 login_id, at_ms; /* when it was complete; refused: when that is said */
+	TAILQ_ENTRY(hello) held_link; /* of a refusal that waits for the grid */
+	struct client *client;
+	bool held;
 	struct frame frame;
 	enum err why; /* of a refusal that waits for the grid */
 	/* Allowed: */
@@ -173,6 +176,8 @@ struct id_link {
 };
 
 enum { WAIT_SLOTS_MAX = 1 << 20 };
+/* Refusals that wait for the grid; more than that crowd. */
+enum { REFUSALS_HELD_MAX = 1024 };
 
 #define CORE_MAGIC 0x0c04e001u
 struct core {
@@ -182,6 +187,10 @@ struct core {
 	u64 now_ms;
 	struct wheel wheel;
 	TAILQ_HEAD(, client) clients;
+	TAILQ_HEAD(, hello) held; /* refused and not yet told, oldest first */
+	u32 nheld;
+	u32 rejudge_next; /* the slot that is judged next */
+	bool rejudging;
 	struct slot *slots;
 	u32 nslots, slots_used; /* used: slots that were ever given out */
 	u32 *free_slots, nfree_slots;
@@ -235,6 +244,7 @@ const struct core_limits *client_limits(const struct client *cl);
 /* ---- login.c ---- */
 void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body);
 void hello_decode(const struct hello *h, struct pkt_connect *p);
+/* Nobody waits for an answer, or for the grid, any more. */
 void login_forget(struct core *c, struct client *cl);
 
 /* ---- refuse.c ---- */
@@ -252,6 +262,7 @@ void login_home(struct core *c, struct client *cl);
 
 /* ---- session.c ---- */
 struct session *session_new(struct core *c, struct home *home, struct who *who);
+/* The connection has been counted at the identity. */
 void session_attach(struct core *c, struct session *s, struct client *cl);
 /* The client goes; what that means for the will and the session's end. */
 enum detach_why { DETACH_LOST, DETACH_GOODBYE /* the will is void */ };
@@ -321,6 +332,8 @@ void queue_clear(struct core *c, struct session *s);
 /* The client has gone: what was for this connection alone goes too. */
 void queue_away(struct core *c, struct session *s);
 void queue_rejudge(struct core *c, struct session *s);
+/* The queue, and what was under way when the connection broke and has not been sent again. */
+void session_rejudge_waiting(struct core *c, struct session *s);
 void session_resend(struct core *c, struct session *s);
 
 /* ---- encode.c ---- */
@@ -334,6 +347,9 @@ u64 publish_size(const struct core *c, const struct client *cl, const struct msg
 		 const struct outgoing *o);
 /* False when memory is out; then nothing was written. */
 bool publish_send(struct core *c, struct client *cl, struct msg **m, const struct outgoing *o) MUST;
+
+/* ---- rejudge.c ---- */
+void rejudge_some(struct core *c);
 
 /* ---- will.c ---- */
 struct will *will_new(const struct pkt_connect *p, struct who *author, u32 delay_max_s);

@@ -46,9 +46,16 @@ static u32 login_slot(u64 id)
 
 void login_forget(struct core *c, struct client *cl)
 {
+	struct hello *h = cl->hello;
 	u32 slot;
 
-	if (cl->hello == NULL || cl->hello->login_id == 0)
+	if (h != NULL && h->held) {
+		ASSERT(c->nheld > 0);
+		h->held = false;
+		c->nheld--;
+		TAILQ_REMOVE(&c->held, h, held_link);
+	}
+	if (h == NULL || h->login_id == 0)
 		return;
 	slot = login_slot(cl->hello->login_id);
 	ASSERT(slot < c->waiting_cap);
@@ -106,6 +113,7 @@ static bool hello_keep(struct core *c, struct client *cl, const struct frame *f,
 	if (h == NULL)
 		return false;
 	memset(h, 0, sizeof(*h));
+	h->client = cl;
 	h->frame = *f;
 	h->at_ms = c->now_ms;
 	h->body_len = (u32)body.n;

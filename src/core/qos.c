@@ -16,13 +16,14 @@ struct flight *flights_at(const struct flights *f, u32 i)
 
 struct flight *flights_add(struct flights *f)
 {
-	if (f->start + f->n == f->cap && f->start != 0) {
+	ASSERT(f->start + f->n <= f->cap);
+	ASSERT(f->sent <= f->n);
+	/* Moving at least halves what is there to be moved next: a full window costs no more. */
+	if (f->start + f->n == f->cap && f->start > f->n) {
 		memmove(f->v, f->v + f->start, f->n * sizeof(*f->v));
 		f->start = 0;
 	}
-	ASSERT(f->start + f->n <= f->cap);
-	ASSERT(f->sent <= f->n);
-	if (f->n == f->cap) {
+	if (f->start + f->n == f->cap) {
 		f->cap = f->cap != 0 ? f->cap * 2 : FLIGHTS_MIN;
 		f->v = xrealloc(f->v, f->cap * sizeof(*f->v));
 	}

@@ -140,12 +140,39 @@ static void queue_charge(struct session *s, const struct queued *q, bool in)
 				  memory_order_relaxed);
 }
 
+static void queued_free(struct core *c, struct session *s, struct queued *q)
+{
+	OBJ_CHECK(s, SESSION_MAGIC);
+	queue_charge(s, q, false);
+	msg_unref(&q->m);
+	free(q->ids);
+	if (q->author != NULL)
+		who_unref(&q->author);
+	pool_put(&c->queued_pool, q);
+}
+
+/* What has expired makes room for what has not; the oldest as a rule expire first, so the search
+ * ends at the first that lives. */
+static void queue_drop_expired(struct core *c, struct session *s)
+{
+	struct queued *q;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	while ((q = STAILQ_FIRST(&s->queue)) != NULL && msg_expired(q->m, c->now_ms)) {
+		STAILQ_REMOVE_HEAD(&s->queue, link);
+		session_dropped(c, s, q->m, E_TIMEOUT);
+		queued_free(c, s, q);
+	}
+}
+
 static void queue_put(struct core *c, struct session *s, const struct delivery *d)
 {
 	struct queued *q;
 	struct msg *kept;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
+	if (!queue_has_room(c, s, d))
+		queue_drop_expired(c, s);
 	if (!queue_has_room(c, s, d)) {
 		session_dropped(c, s, *d->m, E_QUOTA);
 		return;
@@ -168,17 +195,6 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 	q->author = d->author != NULL ? who_ref(d->author) : NULL;
 	queue_charge(s, q, true);
 	STAILQ_INSERT_TAIL(&s->queue, q, link);
-}
-
-static void queued_free(struct core *c, struct session *s, struct queued *q)
-{
-	OBJ_CHECK(s, SESSION_MAGIC);
-	queue_charge(s, q, false);
-	msg_unref(&q->m);
-	free(q->ids);
-	if (q->author != NULL)
-		who_unref(&q->author);
-	pool_put(&c->queued_pool, q);
 }
 
 /* Keep those that keep() says yes to. */
@@ -352,18 +368,26 @@ static bool flight_stays(struct core *c, struct session *s, struct flight *x)
 	return true;
 }
 
-/* A session goes on with a new connection. */
-void session_resend(struct core *c, struct session *s)
+void session_rejudge_waiting(struct core *c, struct session *s)
 {
-	ASSERT(s->client != NULL);
-	s->out.sent = 0;
-	for (u32 i = 0; i < s->out.n;) {
+	OBJ_CHECK(s, SESSION_MAGIC);
+	queue_rejudge(c, s);
+	if (s->client == NULL)
+		return; /* its next connection asks for those that were under way */
+	for (u32 i = s->out.sent; i < s->out.n;) {
 		struct flight *x = flights_at(&s->out, i);
 		if (flight_stays(c, s, x))
 			i++;
 		else
 			flights_remove(&s->out, x);
 	}
-	queue_rejudge(c, s);
+}
+
+/* A session goes on with a new connection. */
+void session_resend(struct core *c, struct session *s)
+{
+	ASSERT(s->client != NULL);
+	s->out.sent = 0;
+	session_rejudge_waiting(c, s);
 	session_pump(c, s);
 }

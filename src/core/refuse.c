@@ -2,6 +2,7 @@
  *
  * A refused credential is answered on a grid of fixed times after CONNECT and always with the same
  * bytes, so neither says why (I31).  What says nothing about a credential is answered at once. */
+#include "base/mem.h"
 #include "core/impl.h"
 
 enum { V3_ACCEPTED, V3_VERSION, V3_CLIENT_ID, V3_UNAVAILABLE, V3_NOT_AUTHORIZED = 5 };
@@ -63,7 +64,21 @@ static u64 grid_next(const struct client *cl, u64 now_ms)
 {
 	u64 grid = MAX(cl->listener->device.refusal_grid_ms, 1u), at = cl->hello->at_ms;
 
-	return at + grid * (1 + (now_ms - at) / grid);
+	/* It may come from a shard whose turn began later than ours. */
+	return at + grid * (1 + (MAX(now_ms, at) - at) / grid);
+}
+
+/* A flood of wrong credentials may not keep ever more connections waiting: the oldest is told
+ * early. */
+static void refusal_hold(struct core *c, struct hello *h)
+{
+	ASSERT(!h->held);
+	h->held = true;
+	TAILQ_INSERT_TAIL(&c->held, h, held_link);
+	c->nheld++;
+	if (c->nheld > REFUSALS_HELD_MAX)
+		login_due(c, TAILQ_FIRST(&c->held)->client);
+	ASSERT(c->nheld <= REFUSALS_HELD_MAX);
 }
 
 /* Later, and as every refusal of a credential. */
@@ -76,8 +91,11 @@ void refuse_on_grid(struct core *c, struct client *cl, enum err why)
 	h->why = why;
 	refused_event(c, cl, why);
 	h->at_ms = grid_next(cl, c->now_ms); /* from here on: when it leaves */
+	mem_wipe(h->body, h->body_len);	     /* the password need not wait */
+	h->body_len = 0;
 	timer_stop(&c->wheel, &cl->timer);
 	client_arm(c, cl);
+	refusal_hold(c, h);
 }
 
 void refuse(struct core *c, struct client *cl, enum err why)

@@ -2,6 +2,8 @@
  * subscriptions, queues, wills. Retained messages are judged whenever one is handed out. */
 #include "core/impl.h"
 
+enum { REJUDGED_A_TURN = 2000 }; /* subscriptions and waiting messages; some hundred us */
+
 static void session_limits(struct core *c, struct session *s)
 {
 	const struct grant *g = principal_grant(s->who->pr);
@@ -20,19 +22,49 @@ static void session_rejudge(struct core *c, struct session *s)
 	OBJ_CHECK(s, SESSION_MAGIC);
 	session_limits(c, s);
 	subs_rejudge(c, s);
-	queue_rejudge(c, s);
+	session_rejudge_waiting(c, s);
 	will_rejudge(c, s);
+}
+
+/* How much judging a session costs. */
+static u64 session_weight(const struct session *s)
+{
+	OBJ_CHECK(s, SESSION_MAGIC);
+	return 1 + (u64)s->subs_n + s->queue_n + s->replay_n + (s->out.n - s->out.sent);
 }
 
 void core_rejudge(struct core *c)
 {
 	OBJ_CHECK(c, CORE_MAGIC);
-	core_enter(c);
-	for (u32 i = 0; i < c->slots_used; i++) {
-		if (c->slots[i].s != NULL)
-			session_rejudge(c, c->slots[i].s);
+	c->rejudge_next = 0; /* those already judged under the policy before this one too */
+	c->rejudging = true;
+}
+
+bool core_rejudging(const struct core *c)
+{
+	OBJ_CHECK(c, CORE_MAGIC);
+	return c->rejudging;
+}
+
+/* Sessions that are made meanwhile, before or behind, know the new rights already. */
+void rejudge_some(struct core *c)
+{
+	u64 done = 0;
+
+	ASSERT(c->rejudge_next <= c->slots_used);
+	for (; c->rejudging && done < REJUDGED_A_TURN; c->rejudge_next++) {
+		struct session *s;
+		if (c->rejudge_next == c->slots_used) {
+			c->rejudging = false;
+			break;
+		}
+		s = c->slots[c->rejudge_next].s;
+		done++;
+		if (s == NULL)
+			continue;
+		done += session_weight(s);
+		session_rejudge(c, s);
 	}
-	core_leave(c);
 }
 
 /* Nothing of it stays: the connection, the session, the will. */

@@ -110,7 +110,7 @@ void session_attach(struct core *c, struct session *s, struct client *cl)
 	s->ends_ms = s->will_ms = UINT64_MAX;
 	s->client = cl;
 	cl->session = s;
-	atomic_fetch_add(&s->who->pr->connections, 1);
+	ASSERT(atomic_load(&s->who->pr->connections) > 0);
 }
 
 void session_detach(struct core *c, struct session *s, enum detach_why why)

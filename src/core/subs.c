@@ -137,8 +137,9 @@ static struct sub *sub_new(const struct sub_entry *e)
 	return b;
 }
 
+/* serial: of the rights under which qos and clear were judged, or older. */
 static void subs_put(struct core *c, struct session *s, const struct sub_entry *e, u32 id, u8 qos,
-		     bool clear, bool *is_new)
+		     bool clear, u64 serial, bool *is_new)
 {
 	u32 i = subs_find(c, s, e->raw);
 	struct handle h = session_handle(c, s);
@@ -159,7 +160,7 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 	b->no_local = e->no_local;
 	b->retain_as_published = e->retain_as_published;
 	b->clear = clear;
-	b->serial = rights_serial(c->hub);
+	b->serial = serial;
 	if (!*is_new)
 		return;
 	index_add(&c->hub->index, &b->filter, &h, i);
@@ -186,6 +187,7 @@ static bool subs_have_room(const struct session *s)
 static enum err subscribe_one(struct core *c, struct session *s, const struct sub_entry *e, u32 id,
 			      u8 *qos, bool *is_new)
 {
+	u64 serial = rights_serial(c->hub);
 	bool clear = false;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
@@ -202,7 +204,7 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 	if (!subs_have_room(s) && subs_find(c, s, e->raw) == HOLE)
 		return E_QUOTA;
 	/* What was judged for a lower QoS holds for that one alone. */
-	subs_put(c, s, e, id, *qos, clear && *qos == e->qos, is_new);
+	subs_put(c, s, e, id, *qos, clear && *qos == e->qos, serial, is_new);
 	return E_OK;
 }
 

@@ -111,15 +111,15 @@ static struct principal *principal_make(struct hub *h, u64 id)
 
 struct principal *principal_of_answer(struct hub *h, const struct login_answer *a)
 {
-	const struct identity_change c = {.identity_id = a->identity_id,
-					  .generation = a->generation,
-					  .status = WHO_ACTIVE,
-					  .kind = a->kind,
-					  .identity = a->identity,
-					  .group = a->group,
-					  .client_id_pattern = a->client_id_pattern,
-					  .roles = a->roles,
-					  .nroles = a->nroles};
+	struct identity_change c = {.identity_id = a->identity_id,
+				    .generation = a->generation,
+				    .status = WHO_ACTIVE,
+				    .kind = a->kind,
+				    .identity = a->identity,
+				    .group = a->group,
+				    .client_id_pattern = a->client_id_pattern,
+				    .roles = a->roles,
+				    .nroles = a->nroles};
 	const struct grant *g;
 	struct principal *p;
 
@@ -130,6 +130,9 @@ struct principal *principal_of_answer(struct hub *h, const struct login_answer *
 	ASSERT(p->refs < UINT32_MAX);
 	p->refs++;
 	g = atomic_load(&p->grant);
+	/* An answer does not say which credentials have ended; a newer one revives none. */
+	if (g != NULL)
+		c.credential_min = g->credential_min;
 	if (g == NULL || a->generation > g->generation)
 		principal_grant_set(h, p, &c);
 	pthread_mutex_unlock(&h->lock);

@@ -107,6 +107,7 @@ struct shard {
 	struct core *core;
 	struct inbox inbox;
 	struct inbox_batch to_main, to_shard[LIM_SHARDS];
+	struct inbox_batch unconfirmed; /* generations whose judging is not done */
 	struct net_listener *listener[CONF_LISTENERS];
 	char listener_name[CONF_LISTENERS][32]; /* for the log */
 	u64 now_ms, stop_at_ms;

@@ -212,7 +212,18 @@ static void take_generation(struct shard *s, const struct inbox_item *it)
 		core_rejudge(s->core);
 	else if (it->kind == SI_IDENTITY)
 		core_identity_apply(s->core, it->n);
-	shard_report(s, MI_GENERATION, 0, it->p);
+	outbox_add(&s->unconfirmed,
+		   (struct inbox_item){.kind = MI_GENERATION, .from = s->index, .p = it->p});
+}
+
+/* In their order, and each only when all is judged. */
+static void confirm_generations(struct shard *s)
+{
+	if (core_rejudging(s->core))
+		return;
+	for (size_t i = 0; i < s->unconfirmed.n; i++)
+		outbox_add(&s->to_main, s->unconfirmed.items[i]);
+	s->unconfirmed.n = 0;
 }
 
 static void take(struct shard *s, const struct inbox_item *it)
@@ -300,6 +311,7 @@ static void on_turned(void *arg)
 	struct shard *s = arg;
 	u64 next = core_next(s->core);
 
+	confirm_generations(s);
 	for (u32 i = 0; i < s->b->nshards; i++)
 		outbox_send(&s->to_shard[i], &s->b->shard[i].inbox);
 	if (s->to_main.n != 0) {
@@ -403,6 +415,7 @@ static void shard_free(struct shard *s)
 		free(s->to_shard[i].items);
 	}
 	free(s->to_main.items);
+	free(s->unconfirmed.items);
 	core_free(&s->core);
 	inbox_free(&s->inbox);
 }

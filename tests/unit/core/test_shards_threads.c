@@ -279,6 +279,8 @@ static void inbox(struct shard *s)
 			core_adopt(s->core, i->conn->cl, i->conn);
 		} else if (i->kind == ITEM_REJUDGE) {
 			core_rejudge(s->core);
+			while (core_rejudging(s->core))
+				core_turn(s->core, s->now);
 			s->confirmed++;
 		} else {
 			core_identity_apply(s->core, 2);

@@ -199,8 +199,11 @@ void world_policy(struct world *w, const char *text)
 	ASSERT(policy_open(slice_of(block, len), &p) == E_OK);
 	policy_doc_free(&doc);
 	hub_set_policy(w->hub, p, policy_gone, block);
-	for (u32 i = 0; i < w->n; i++)
+	for (u32 i = 0; i < w->n; i++) {
 		core_rejudge(w->core[i]);
+		while (!w->hold_rejudge && core_rejudging(w->core[i]))
+			core_turn(w->core[i], w->now_ms);
+	}
 }
 
 struct identity *world_identity(struct world *w, const char *name, u32 kind, const u32 *roles)

@@ -63,6 +63,7 @@ struct world {
 	struct lane lane[W_SHARDS][W_SHARDS]; /* [from][to] */
 	struct login *logins, **logins_tail;
 	bool hold_logins, hold_posts;
+	bool hold_rejudge; /* a policy is judged turn by turn */
 	bool allow_all; /* every login is this identity 0 */
 	struct identity identity[W_IDENTITIES];
 	u32 identities;
