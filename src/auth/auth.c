@@ -158,7 +158,7 @@ static enum err on_file(struct auth *a, struct ipc_msg *m)
 }
 
 /* Is it the key under which the tokens of this store were hashed?  When not (a lost or foreign
- * pepper), they are void, and whoever wonders why nobody can log in must find the reason. */
+ * pepper), none of them would be known: to go on would look like a fleet with wrong passwords. */
 static enum err key_check(struct auth *a)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -173,12 +173,17 @@ static enum err key_check(struct auth *a)
 	}
 	now[2 * TOKEN_HASH] = '\0';
 	e = db_meta_text(a->db, "key_mark", &before);
-	if (e == E_OK && strcmp(before, now) != 0)
-		log_msg(LOG_ERROR, "token_key",
-			"the pepper is not the one of this store: all tokens made before are void; "
-			"restore keys/pepper from the same backup, or rotate them");
-	if (e == E_NOT_FOUND || (e == E_OK && strcmp(before, now) != 0))
+	if (e == E_NOT_FOUND) {
 		e = db_meta_put_text(a->db, "key_mark", now);
+	} else if (e == E_OK && strcmp(before, now) != 0) {
+		log_msg(LOG_ERROR, "token_key",
+			"%s/keys/pepper is not the one that the tokens of auth/auth.db were made "
+			"with; restore both from the same backup. If that pepper is lost: sqlite3 "
+			"auth.db \"DELETE FROM meta WHERE key = 'key_mark'\" accepts this one, and "
+			"every token must be made anew",
+			a->conf.state_dir);
+		e = E_STATE;
+	}
 	free(before);
 	return e;
 }

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { LIM_TEXT = 1 << 20, LIM_SECRETS = 4096, LIM_SECRET = 4096 };
+enum { LIM_TEXT = 1 << 20, LIM_SECRETS = 4096, LIM_SECRET = 4096, LIM_ASKED = 256 };
 
 struct boot_secret {
 	const char *path; /* views doc */
@@ -23,7 +23,8 @@ struct bootstrap {
 	struct policy_doc *doc;
 	struct boot_secret *secret;
 	u32 nsecrets, missing;
-	bool asked_text, asked_secrets, absent;
+	u32 asked, next; /* secrets on their way; the first that was not asked for */
+	bool asked_text, absent;
 	char why[512]; /* what went wrong; "": nothing yet */
 };
 
@@ -140,6 +141,7 @@ static void secret_take(struct bootstrap *b, const struct m_file *m, int fd)
 	char *text = NULL;
 	enum err e = (enum err)m->err;
 
+	b->asked -= b->asked != 0;
 	if (m->index >= b->nsecrets || b->secret[m->index].there)
 		return;
 	s = &b->secret[m->index];
@@ -301,14 +303,16 @@ enum err bootstrap_prepare(struct auth *a)
 	return a->has_boot ? E_OK : boot_check(a);
 }
 
+/* So many at a time that neither side's queue overflows. */
 static enum err secrets_ask(struct auth *a, struct bootstrap *b)
 {
 	enum err e = E_OK;
 
-	b->asked_secrets = true;
-	for (u32 i = 0; e == E_OK && i < b->nsecrets; i++) {
-		if (!b->secret[i].there)
-			e = a->env->file_get(a->env->arg, FILE_BOOTSTRAP_SECRET, i);
+	for (; e == E_OK && b->asked < LIM_ASKED && b->next < b->nsecrets; b->next++) {
+		if (b->secret[b->next].there)
+			continue;
+		e = a->env->file_get(a->env->arg, FILE_BOOTSTRAP_SECRET, b->next);
+		b->asked++;
 	}
 	return e;
 }
@@ -317,7 +321,7 @@ static enum err secrets_ask(struct auth *a, struct bootstrap *b)
 static enum err boot_ask(struct auth *a, struct bootstrap *b)
 {
 	if (b->text != NULL)
-		return b->missing != 0 && !b->asked_secrets ? secrets_ask(a, b) : E_OK;
+		return b->missing != 0 && b->asked == 0 ? secrets_ask(a, b) : E_OK;
 	if (b->asked_text)
 		return E_OK;
 	b->asked_text = true;

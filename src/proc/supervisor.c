@@ -105,6 +105,7 @@ void sup_ready(struct sup *s)
 	sup_say(s, LOG_INFO, "ready", "canary %s", s->canary);
 	s->phase = PH_SERVING;
 	s->first_start = false;
+	files_started(s);
 	sd_notifyf(0, "READY=1\nSTATUS=%u listeners, canary %s", s->conf.listeners, s->canary);
 	if (s->notify < 0)
 		return;
@@ -413,6 +414,7 @@ static void init(struct sup *s, const struct sup_options *opt)
 static void finish(struct sup *s)
 {
 	sockets_close(&s->listeners, NULL);
+	files_started(s);
 	if (s->admin_socket >= 0)
 		unlinkat(s->run, "admin.sock", 0);
 	if (s->code == 0)

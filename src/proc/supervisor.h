@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ipc/ipc.h"
+#include "rights/rights.h"
 
 enum { SUP_SHARDS_MAX = 64, SUP_LINE_MAX = 2048 };
 
@@ -65,8 +66,9 @@ struct sup {
 	bool root, first_start, quit, filtered;
 	int code;
 	int epoll, signals, lock, state, run, keys, auth, admin_socket,
-		notify;	  /* notify: to the parent, or -1 */
-	int temp[FILE_N]; /* unfinished new files of keys */
+		notify;		  /* notify: to the parent, or -1 */
+	int temp[FILE_N];	  /* unfinished new files of keys */
+	struct policy_doc *first; /* the first policy, while picketd starts; or NULL */
 	struct sup_child child[ROLE_N];
 	u64 started_ms, started_wall_ms, watchdog_ms, watchdog_at_ms;
 	bool reload_again; /* SIGHUP came while there was no time for it */
@@ -120,7 +122,8 @@ bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool rel
 void files_give_auth(struct sup *s);
 void files_get(struct sup *s, enum role from, const struct ipc_msg *m);
 void files_commit(struct sup *s, enum role from, const struct ipc_msg *m);
-void files_forget(struct sup *s); /* unfinished ones, when keys is gone */
+void files_forget(struct sup *s);  /* unfinished ones, when keys is gone */
+void files_started(struct sup *s); /* what only a start needs is no longer kept */
 /* What can be known to be wrong before anything starts; false after saying it. */
 bool files_check(struct sup *s, const struct conf *c);
 

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -313,7 +314,8 @@ void child_died(struct sup *s, enum role role, int status)
 	say_death(s, role, status);
 	if (s->phase == PH_STOPPING)
 		return;
-	if (s->phase == PH_STARTING) {
+	/* One that ended by itself has said why, and would say it again. */
+	if (s->phase == PH_STARTING || (s->phase == PH_CANARY && WIFEXITED(status))) {
 		sup_fail(s);
 		return;
 	}

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "proc/supervisor.h"
-#include "rights/rights.h"
 
 enum { BOOTSTRAP_BYTES_MAX = 1024 * 1024 };
 #define R_(name) (1u << ROLE_##name)
@@ -108,20 +107,25 @@ static bool bootstrap_secret(const struct policy_doc *doc, u32 index, char *path
 	return false;
 }
 
+/* Parsed once a start, not once a secret: a fleet's policy names thousands. */
 static enum err bootstrap_secret_open(struct sup *s, u32 index, int *fd)
 {
-	struct policy_doc *doc;
 	char path[1024];
-	enum err e = bootstrap_parse(s, s->conf.bootstrap, &doc);
+	enum err e = s->first != NULL ? E_OK : bootstrap_parse(s, s->conf.bootstrap, &s->first);
 
 	*fd = -1;
-	if (e != E_OK)
-		return e;
-	e = bootstrap_secret(doc, index, path, sizeof(path))
-		    ? open_checked(s, AT_FDCWD, path, true, fd)
-		    : E_NOT_FOUND;
-	policy_doc_free(&doc);
+	if (e == E_OK)
+		e = bootstrap_secret(s->first, index, path, sizeof(path))
+			    ? open_checked(s, AT_FDCWD, path, true, fd)
+			    : E_NOT_FOUND;
+	if (s->phase != PH_STARTING && s->phase != PH_CANARY)
+		files_started(s);
 	return e;
+}
+
+void files_started(struct sup *s)
+{
+	policy_doc_free(&s->first);
 }
 
 /* ---- requests ---- */
@@ -251,28 +255,21 @@ void files_commit(struct sup *s, enum role from, const struct ipc_msg *m)
 	file_answer(s, from, m->id, &out, -1);
 }
 
-static enum err give(struct sup *s, u32 file, u32 index)
+static void give(struct sup *s, u32 file)
 {
-	struct m_file out = {file, index, FILE_READ, E_OK};
+	struct m_file out = {file, 0, FILE_READ, E_OK};
 	int fd;
 
-	out.err = open_named(s, file, index, &fd);
+	out.err = open_named(s, file, 0, &fd);
 	file_answer(s, ROLE_AUTH, 0, &out, fd);
-	return (enum err)out.err;
 }
 
+/* The secrets it asks for, when it needs them. */
 void files_give_auth(struct sup *s)
 {
-	struct policy_doc *doc = NULL;
-	char path[1024];
-
-	(void)give(s, FILE_AUTH_DIR, 0);
-	if (give(s, FILE_BOOTSTRAP, 0) != E_OK ||
-	    bootstrap_parse(s, s->conf.bootstrap, &doc) != E_OK)
-		return;
-	for (u32 i = 0; bootstrap_secret(doc, i, path, sizeof(path)); i++)
-		(void)give(s, FILE_BOOTSTRAP_SECRET, i);
-	policy_doc_free(&doc);
+	files_started(s); /* the file may have changed */
+	give(s, FILE_AUTH_DIR);
+	give(s, FILE_BOOTSTRAP);
 }
 
 static bool check_one(struct sup *s, const char *path, bool secret, const char *where)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from picket import BUILD, Picket, Refused, free_port, sanitized
+from picket import BUILD, ROLES, Picket, Refused, free_port, sanitized
 
 
 def picketd(folder, config, *args, timeout=60, **kw):
@@ -349,3 +349,28 @@ def test_both_groups_reach_the_admin_socket(tmp_path):
         assert "Permission denied" in knock(65534, "status")
     finally:
         stop_daemon(tmp_path)
+
+
+def test_a_pepper_of_elsewhere_stops_the_start(tmp_path):
+    """Every token would be wrong: better a start that ends with the reason than a broker that refuses its fleet."""
+    config = f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n'
+    assert picketd(tmp_path, config).returncode == 0
+    stop_daemon(tmp_path)
+    (tmp_path / "state/keys/pepper").write_bytes(b"x" * 32)
+    r = picketd(tmp_path, config, "--foreground")
+    assert r.returncode == 1
+    assert "keys/pepper is not the one that the tokens of auth/auth.db were made with; restore both" in r.stderr
+    assert r.stderr.count("event=token_key") == 1, "it is said once, not in a circle"
+
+
+def test_a_first_policy_may_name_thousands_of_secrets(make_picket, tmp_path):
+    """More than the queues between two processes hold."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    text = ROLES
+    for i in range(3000):
+        (secrets / str(i)).write_text(os.urandom(26).hex())
+        (secrets / str(i)).chmod(0o600)
+        text += f"device dev{i} {{ role sensor; token-file {secrets}/{i} }}\n"
+    p = make_picket(policy=text)
+    assert p.status()["auth"]["devices"] == 3000

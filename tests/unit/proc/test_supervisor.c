@@ -231,9 +231,9 @@ static void leave(enum role role, struct ipc_link **l)
 }
 
 /* The answer to a request, as the child sees it; its descriptor in *fd. */
-static u32 get(enum role role, struct ipc_link *l, u32 file, u32 mode, int *fd)
+static u32 get_nth(enum role role, struct ipc_link *l, u32 file, u32 index, u32 mode, int *fd)
 {
-	struct m_file_get g = {file, 0, mode};
+	struct m_file_get g = {file, index, mode};
 	struct ipc_msg m = {.id = 42, .body = &g, .fd = -1}, a;
 	const struct m_file *f;
 
@@ -248,6 +248,22 @@ static u32 get(enum role role, struct ipc_link *l, u32 file, u32 mode, int *fd)
 	assert_int_equal(f->mode, mode);
 	*fd = a.fd;
 	return f->err;
+}
+
+static u32 get(enum role role, struct ipc_link *l, u32 file, u32 mode, int *fd)
+{
+	return get_nth(role, l, file, 0, mode, fd);
+}
+
+static void secret_is(struct ipc_link *l, u32 index, const char *text)
+{
+	char b[40] = "";
+	int fd;
+
+	assert_int_equal(get_nth(ROLE_AUTH, l, FILE_BOOTSTRAP_SECRET, index, FILE_READ, &fd), E_OK);
+	assert_true(read(fd, b, sizeof(b) - 1) > 0);
+	assert_string_equal(b, text);
+	close(fd);
 }
 
 static void test_new_file_counts_when_committed(void **state)
@@ -370,6 +386,7 @@ static void test_bootstrap_secrets(void **state)
 	struct ipc_link *l = join(ROLE_AUTH);
 	char policy[700], one[64], two[64], path[64];
 	struct ipc_msg m;
+	int none;
 
 	snprintf(one, sizeof(one), "%s/one", folder);
 	snprintf(two, sizeof(two), "%s/two", folder);
@@ -389,9 +406,17 @@ static void test_bootstrap_secrets(void **state)
 	assert_int_equal(((const struct m_file *)m.body)->file, FILE_AUTH_DIR);
 	close(m.fd);
 	expect_file(l, FILE_BOOTSTRAP, 0, policy);
-	expect_file(l, FILE_BOOTSTRAP_SECRET, 0, "first");
-	expect_file(l, FILE_BOOTSTRAP_SECRET, 1, "second");
-	assert_int_equal(ipc_recv(l, &m), E_MORE);
+	assert_int_equal(ipc_recv(l, &m), E_MORE); /* secrets only when asked for */
+	secret_is(l, 1, "second");
+	assert_null(s->first); /* nobody starts: what was parsed is not kept */
+	s->phase = PH_STARTING;
+	secret_is(l, 0, "first");
+	assert_non_null(s->first);
+	secret_is(l, 1, "second");
+	assert_int_equal(get_nth(ROLE_AUTH, l, FILE_BOOTSTRAP_SECRET, 2, FILE_READ, &none),
+			 E_NOT_FOUND);
+	files_started(s);
+	s->phase = PH_SERVING;
 	close(s->auth);
 
 	put_file(path, "role r {\n  publis a\n}\n");
