@@ -12,11 +12,13 @@ import itertools
 import os
 import re
 
+from faults import FAULTS
 from strict import CONNACK, DISCONNECT, Peer
 
 TRANSPORT = os.environ.get("CONFORMANCE_TRANSPORT", "tcp")
 SPLIT = int(os.environ.get("CONFORMANCE_SPLIT", "0"))
-AT_ONCE = 8
+FAULT = os.environ.get("CONFORMANCE_FAULT")
+AT_ONCE = 24 if FAULT else 8  # under a fault most of the time is spent waiting for what does not come
 LEVEL = {3: 4, 5: 5}
 TEST_NAME = re.compile(r"test_(?P<v>[35])_MQTT_(?P<n>\d+_\d+_\d+)_(?P<k>\d+)__(?P<what>\w+)")
 numbers = itertools.count(1)
@@ -37,7 +39,7 @@ class Net:
 
     def raw(self, broker="usual", to=TRANSPORT):
         """A connection on which nothing has been said."""
-        p = Peer(self.brokers.socket(broker, to), LEVEL[self.v], SPLIT)
+        p = Peer(self.brokers.socket(broker, to), LEVEL[self.v], SPLIT, FAULTS.get(FAULT), FAULT == "stays_open")
         self.peers.append(p)
         return p
 

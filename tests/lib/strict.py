@@ -173,12 +173,14 @@ class Packet:
 
 
 class Peer(Client):
-    """A client that holds the server to the rules.  split: bytes a write, 0 for whole packets."""
+    """A client that holds the server to the rules.  split: bytes a write, 0 for whole packets.  fault: what is done to every
+    packet before it is looked at, (version, first, body) -> packets; and whether the end of the connection is hidden."""
 
-    def __init__(self, sock, version=4, split=0):
+    def __init__(self, sock, version=4, split=0, fault=None, hide_end=False):
         super().__init__(sock, version)
         self.split, self.seen, self.limit, self.unacked = split, [], None, set()
         self.window, self.early = None, []
+        self.fault, self.hide_end, self.faulty = fault, hide_end, []
 
     def send(self, data):
         step = self.split or len(data)
@@ -191,6 +193,17 @@ class Peer(Client):
             self.send(data)
         except OSError:
             pass
+
+    def read(self, timeout=5):
+        if not self.faulty:
+            try:
+                got = super().read(min(timeout, 1.5) if self.fault else timeout)
+            except Closed:
+                if self.hide_end:
+                    raise TimeoutError from None
+                raise
+            self.faulty = self.fault(self.version, *got) if self.fault else [got]
+        return self.faulty.pop(0) if self.faulty else self.read(timeout)
 
     def _take(self):
         before = len(self.buffer)
