@@ -99,8 +99,6 @@ int admin_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *r
 	LIST_INIT(&a->requests);
 	LIST_INIT(&a->streams);
 	authority_rules_load(sup_fd, &a->rules);
-	json_set_alloc_funcs(malloc, mem_wipe_free); /* calls may carry a password or a token */
-	json_object_seed(0);			     /* opens /dev/urandom: now, or never */
 	code = child_run(ROLE_ADMIN, sup_fd, &ops, a, enter_sandbox);
 	a->child = NULL;
 	request_stop(a);

@@ -257,6 +257,8 @@ bool request_answer_arrived(struct api *a, enum role from, struct ipc_msg *m)
 		ask_done(q);
 		break; /* an answer that nobody waits for any more is dropped */
 	}
+	if (m->type == IPC_SUP_REPLY)
+		stream_log_named(a, m);
 	if (m->fd >= 0)
 		close(m->fd);
 	m->fd = -1;

@@ -20,8 +20,9 @@ struct stream {
 	u32 magic;
 	struct request *r;
 	char name[132];
-	int fd; /* the log; -1 when watching */
-	u64 at; /* read up to here */
+	int fd;	   /* the log; -1 when watching */
+	u64 at;	   /* read up to here */
+	u64 asked; /* id of the question what the log is now; 0: none under way */
 	bool follow, ended, resting;
 	u64 lost;
 	u8 *held;
@@ -234,16 +235,59 @@ static size_t log_last_lines(const u8 *p, size_t n, u32 lines)
 	return 0;
 }
 
+/* The supervisor renames a full log and begins another: ours may be one that nobody writes to. */
+static void log_ask(struct stream *s)
+{
+	const struct m_sup_call m = {SUP_LOG};
+	struct api *a = s->r->api;
+
+	s->asked = ++a->last_id;
+	if (child_send(a->child, ROLE_SUP, IPC_SUP_CALL, s->asked, &m, SLICE_NONE, -1) != E_OK)
+		s->asked = 0; /* the next look asks again */
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino &&
+	       x.st_dev == y.st_dev;
+}
+
+void stream_log_named(struct api *a, struct ipc_msg *m)
+{
+	struct stream *s;
+
+	LIST_FOREACH (s, &a->streams, next) {
+		if (s->asked == m->id)
+			break;
+	}
+	if (s == NULL || m->fd < 0)
+		return;
+	OBJ_CHECK(s, STREAM_MAGIC);
+	s->asked = 0;
+	/* To the end of the old one first. */
+	log_read(s, STREAM_HELD_MAX - 4096);
+	if (same_file(s->fd, m->fd) || s->at < log_size(s))
+		return;
+	close(s->fd);
+	s->fd = m->fd;
+	m->fd = -1;
+	s->at = 0;
+}
+
 static void log_poll(struct timer *t)
 {
 	struct stream *s = CONTAINER_OF(t, struct stream, timer);
+	u64 had;
 
 	OBJ_CHECK(s, STREAM_MAGIC);
-	if (log_size(s) < s->at)
-		s->at = 0; /* a new file took its place */
+	had = s->at;
 	log_read(s, STREAM_HELD_MAX - 4096);
 	if (s->n > 0)
 		stream_wake(s);
+	else if (s->at == had && s->asked == 0)
+		log_ask(s);
 	api_timer_start(s->r->api, t, STREAM_LOG_MS);
 }
 

@@ -22,6 +22,9 @@ struct MHD_Response *stream_response(struct stream *s) MUST;
 /* An EVENT of broker, for every stream that watches this identity.  E_IPC when it does not parse.
  */
 enum err stream_event(struct api *a, struct ipc_msg *m) MUST;
+/* A SUP_REPLY that nobody's request waits for: the log as it is named now, for the stream that
+ * asked whether a new file has taken the place of its own.  Takes m->fd. */
+void stream_log_named(struct api *a, struct ipc_msg *m);
 /* broker is back: tell it again who is watched. */
 void stream_rewatch(struct api *a);
 

@@ -156,6 +156,30 @@ static void test_streams(void **state)
 	       "three");
 }
 
+/* The log is renamed when it is full; who follows it goes on with the next file. */
+static void test_log_turns_over(void **state)
+{
+	char log[80], old[80];
+	FILE *next;
+	pid_t pid;
+
+	snprintf(log, sizeof(log), "%s/log", house.dir);
+	snprintf(old, sizeof(old), "%s/log.1", house.dir);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		usleep(700 * 1000);
+		if (rename(log, old) != 0 || (next = fopen(log, "w")) == NULL)
+			_exit(1);
+		fputs("one\ntwo\nthree\nfour\n", next);
+		_exit(fclose(next));
+	}
+	expect(talk("GET /v1/logs?lines=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n", "four"), "200",
+	       "four");
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(old), 0);
+}
+
 static void test_rest(void **state)
 {
 	expect(get("/v1/ca"), "200", "BEGIN CERTIFICATE");
@@ -258,11 +282,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),	      cmocka_unit_test(test_bad_requests),
-		cmocka_unit_test(test_calls),	      cmocka_unit_test(test_clients),
-		cmocka_unit_test(test_streams),	      cmocka_unit_test(test_rest),
-		cmocka_unit_test(test_together),      cmocka_unit_test(test_stranger),
-		cmocka_unit_test(test_strangers_sit),
+		cmocka_unit_test(test_status),	 cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_calls),	 cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_log_turns_over),
+		cmocka_unit_test(test_rest),	 cmocka_unit_test(test_together),
+		cmocka_unit_test(test_stranger), cmocka_unit_test(test_strangers_sit),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
