@@ -30,7 +30,8 @@ typedef int64_t i64;
 
 /* A local that is filled before it is read.  Builds zero every other local; for a decoded packet on
  * the path of each message that would be several hundred bytes a time. */
-#define NOINIT __attribute__((uninitialized))
+#define NOINIT	      __attribute__((uninitialized))
+#define ALWAYS_INLINE __attribute__((always_inline))
 
 /* Print file, line and expression to fd 2 and abort this process; the supervisor restarts it. */
 NORETURN void die_at(const char *file, int line, const char *what);

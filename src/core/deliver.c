@@ -131,7 +131,7 @@ u32 route(struct core *c, struct msg **m, const struct topic *t)
 {
 	const struct index *x = &c->hub->index;
 	struct path p = path_topic(t);
-	struct path_hash h;
+	NOINIT struct path_hash h;
 
 	ASSERT(!c->matching);
 	c->matching = true;

@@ -353,7 +353,7 @@ struct visit {
 void index_match(const struct index *x, const struct topic *t, const struct path_hash *h,
 		 struct match *m)
 {
-	struct visit stack[STACK];
+	NOINIT struct visit stack[STACK];
 	u32 depth = 0;
 
 	m->found = m->ngroups = 0;

@@ -261,7 +261,7 @@ static void publish_charge(struct core *c, struct client *cl, size_t bytes)
 
 void on_publish(struct core *c, struct client *cl, const struct frame *f, struct slice body)
 {
-	struct pkt_publish p;
+	NOINIT struct pkt_publish p;
 	enum err e = pkt_publish_decode(f, (enum mqtt_version)cl->version, FROM_CLIENT, body, &p);
 	bool again;
 
