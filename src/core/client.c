@@ -11,6 +11,7 @@
 
 const struct core_limits *client_limits(const struct client *cl)
 {
+	ASSERT(cl->session == NULL || cl->session->lim != NULL);
 	return cl->session != NULL ? &cl->session->lim->v : &cl->listener->device;
 }
 
@@ -169,6 +170,8 @@ void hello_free(struct client *cl)
 /* Out of this shard: no timer, no list, nothing of its pools. */
 void client_unlink(struct core *c, struct client *cl)
 {
+	ASSERT(cl->core == c);
+	ASSERT(cl->session == NULL);
 	timer_stop(&c->wheel, &cl->timer);
 	TAILQ_REMOVE(&c->clients, cl, link);
 	outq_clear(&cl->out, &c->segs);
@@ -186,6 +189,7 @@ void client_free(struct core *c, struct client **clp)
 	client_unlink(c, cl);
 	hello_free(cl);
 	aliases_free(cl);
+	ASSERT(cl->hello == NULL);
 	listener_set_unref(&cl->set);
 	cl->magic = 0;
 	free(cl);
@@ -217,6 +221,7 @@ static void client_gone(struct core *c, struct client *cl, enum err why)
 
 void client_end(struct core *c, struct client *cl, enum err why)
 {
+	ASSERT(cl->core == c);
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->state == C_CLOSING)
 		return;
@@ -260,6 +265,7 @@ void client_resume(struct core *c, struct client *cl, enum pause_why why)
 {
 	bool was = cl->paused != 0;
 
+	ASSERT(cl->core == c);
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->paused &= (u8)~why;
 	if (!was || cl->paused != 0 || cl->state == C_CLOSING)
@@ -289,6 +295,7 @@ static void output_watch(struct core *c, struct client *cl)
 
 void client_dirty(struct core *c, struct client *cl)
 {
+	ASSERT(cl->core == c); /* its output is of this shard's pool */
 	output_watch(c, cl);
 	if (cl->dirty)
 		return;
@@ -298,6 +305,8 @@ void client_dirty(struct core *c, struct client *cl)
 
 struct wr client_wr(struct core *c, struct client *cl, size_t cap)
 {
+	ASSERT(cl->core == c);
+	ASSERT(cap > 0);
 	return wr_of(outq_room(&cl->out, &c->segs, cap), cap);
 }
 
@@ -325,6 +334,7 @@ void core_sent(struct core *c, struct client *cl, size_t bytes)
 {
 	u64 limit = client_limits(cl)->output_buffer;
 
+	ASSERT(cl->core == c);
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	outq_sent(&cl->out, &c->segs, bytes);
 	cl->bytes_out += bytes;

@@ -38,6 +38,7 @@ static void core_drop_client(struct core *c, struct client *cl)
 
 static void core_drop_session(struct core *c, struct session *s)
 {
+	ASSERT(s->client == NULL);
 	if (s->will != NULL)
 		will_free(&s->will);
 	session_end(c, &s);
@@ -78,11 +79,13 @@ void core_free(struct core **cp)
 
 void core_enter(struct core *c)
 {
+	OBJ_CHECK(c, CORE_MAGIC);
 	epoch_enter(&c->hub->epoch, c->shard);
 }
 
 void core_leave(struct core *c)
 {
+	OBJ_CHECK(c, CORE_MAGIC);
 	epoch_leave(&c->hub->epoch, c->shard);
 }
 
@@ -131,6 +134,7 @@ void core_turn(struct core *c, u64 now_ms)
 
 u64 core_next(const struct core *c)
 {
+	OBJ_CHECK(c, CORE_MAGIC);
 	return c->rejudging ? c->now_ms : wheel_next(&c->wheel);
 }
 

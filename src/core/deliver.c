@@ -15,6 +15,8 @@ bool sub_allows(const struct core *c, const struct session *s, struct sub *sub,
 {
 	u64 serial = rights_serial(c->hub);
 
+	ASSERT(s->core == c);
+	ASSERT(sub->qos <= sub->granted);
 	if (UNLIKELY(sub->serial != serial)) {
 		bool clear;
 		enum verdict v = judge_subscribe(s->who, &sub->filter, sub->qos, &clear);
@@ -117,6 +119,7 @@ void deliver_targets(struct core *c, struct msg **m, const struct topic *t, cons
 	c->nreceivers = c->nids = 0;
 	for (u32 i = 0; i < v->n; i++)
 		target_add(c, *m, t, &v->v[i], age);
+	ASSERT(c->nreceivers <= v->n);
 	for (u32 i = 0; i < c->nreceivers; i++) {
 		const struct receiver *r = &c->receivers[i];
 		struct delivery d = {.m = m,

@@ -23,6 +23,8 @@ static u32 ids_size(const u32 *ids)
 static void shape_of(const struct core *c, const struct client *cl, const struct msg *m,
 		     const struct outgoing *o, struct shape *s)
 {
+	ASSERT(m->topic.n != 0);
+	ASSERT(m->topic.n <= UINT16_MAX);
 	*s = (struct shape){.head = 2 + m->topic.n + (o->pid != 0 ? 2 : 0)};
 	if (cl->version != MQTT_5)
 		return;
@@ -57,6 +59,7 @@ static u8 *put(u8 *at, const void *p, size_t n)
 
 static u8 *put_be(u8 *at, u32 v, u32 n)
 {
+	ASSERT(n <= sizeof(v));
 	for (u32 i = 0; i < n; i++)
 		at[i] = (u8)(v >> 8 * (n - 1 - i));
 	return at + n;
@@ -67,12 +70,15 @@ static u8 *put_vbi(u8 *at, u32 v)
 	struct wr w = wr_of(at, 4);
 
 	wr_vbi(&w, v);
+	ASSERT(w.err == E_OK);
 	return at + w.n;
 }
 
 static u8 *put_props(u8 *at, const struct msg *m, const struct outgoing *o, const struct shape *s)
 {
-	at = put_vbi(at, s->props);
+	const u8 *from;
+
+	from = at = put_vbi(at, s->props);
 	if (m->expires_ms != 0) {
 		*at++ = PROP_EXPIRY;
 		at = put_be(at, s->expiry_s, 4);
@@ -81,7 +87,9 @@ static u8 *put_props(u8 *at, const struct msg *m, const struct outgoing *o, cons
 		*at++ = PROP_ID;
 		at = put_vbi(at, o->ids[i]);
 	}
-	return put(at, m->props.p, m->props.n);
+	at = put(at, m->props.p, m->props.n);
+	ASSERT((size_t)(at - from) == s->props); /* as long as was announced */
+	return at;
 }
 
 bool publish_send(struct core *c, struct client *cl, struct msg **mp, const struct outgoing *o)

@@ -70,6 +70,7 @@ static u64 epoch_oldest(struct epoch *e)
 {
 	u64 oldest = atomic_load(&e->now);
 
+	ASSERT(oldest > 0);
 	for (u32 i = 0; i < e->nslots; i++) {
 		u64 in = atomic_load(&e->slots[i].inside);
 		if (in != 0 && in < oldest)
@@ -87,6 +88,7 @@ static struct retired *epoch_take(struct epoch *e, u64 below)
 	list = e->head;
 	for (end = &list; *end != NULL && (*end)->epoch < below; end = &(*end)->next)
 		n++;
+	ASSERT(n <= atomic_load_explicit(&e->waiting, memory_order_relaxed));
 	e->head = *end;
 	*end = NULL;
 	if (e->head == NULL)
@@ -100,6 +102,7 @@ static void drop_all(struct retired *list)
 {
 	for (struct retired *r = list, *next; r != NULL; r = next) {
 		next = r->next;
+		ASSERT(r->drop != NULL);
 		r->drop(r);
 	}
 }

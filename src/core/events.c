@@ -3,6 +3,8 @@
 
 void event_emit(struct core *c, const struct core_event *e)
 {
+	ASSERT(e->kind <= EV_WILL);
+	ASSERT(e->listener != NULL && e->addr != NULL);
 	if (c->env.event != NULL)
 		c->env.event(c->env.arg, e);
 }
@@ -30,6 +32,7 @@ struct core_event event_of_client(const struct client *cl, enum event_kind kind,
 			       .version = cl->version,
 			       .conn = cl->conn};
 
+	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->session != NULL)
 		event_who(&e, cl->session->who);
 	else if (cl->hello != NULL && cl->hello->who != NULL)
@@ -66,6 +69,7 @@ void event_session(struct core *c, const struct session *s, enum event_kind kind
 {
 	struct core_event e = event_of_session(s, kind, why);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	e.topic = topic;
 	event_emit(c, &e);
 }
@@ -75,6 +79,7 @@ void event_denied(struct core *c, const struct session *s, enum action a, struct
 {
 	struct core_event e = event_of_session(s, EV_DENIED, why);
 
+	OBJ_CHECK(s, SESSION_MAGIC);
 	e.topic = topic;
 	e.action = a;
 	event_emit(c, &e);

@@ -190,6 +190,7 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	s->version = (u8)p->version;
 	s->clean = p->clean_start;
 	s->expiry_s = expiry_given(s, p, h->kind);
+	ASSERT(s->will == NULL); /* of an older connection: said or void */
 	s->will = p->has_will ? will_new(p, s->who, s->expiry_s) : NULL;
 	cl->state = C_LIVE;
 	session_attach(c, s, cl);

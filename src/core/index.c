@@ -57,6 +57,7 @@ static void refs_replace(struct epoch *e, _Atomic(void *) *at, struct subrefs *f
 {
 	struct subrefs *old = LOAD(*at);
 
+	ASSERT(fresh != old);
 	PUBLISH(*at, fresh);
 	if (old != NULL)
 		epoch_retire(e, &old->gc, refs_drop);
@@ -209,6 +210,7 @@ bool group_pick(struct group *g, struct handle *s, u32 *sub)
 	if (n == 0)
 		return false;
 	at = atomic_fetch_add_explicit(&g->turn, 1, memory_order_relaxed);
+	ASSERT(n <= r->cap);
 	for (u32 i = 0; i < n; i++) {
 		const struct subref *v = &r->v[(at + i) % n];
 		u32 gen = LOAD(v->gen);
@@ -252,6 +254,7 @@ void index_add(struct index *x, const struct filter *f, const struct handle *s, 
 	struct path_hash h;
 	struct node *n;
 
+	ASSERT(f->nlevel > 0);
 	tree_hash(&x->tree, &p, &h);
 	pthread_mutex_lock(&x->lock);
 	n = tree_make(&x->tree, &p, &h);
@@ -293,6 +296,7 @@ void match_init(struct match *m, u32 nshards)
 
 void match_free(struct match *m)
 {
+	ASSERT(m->nshards > 0);
 	for (u32 i = 0; i < m->nshards; i++)
 		free(m->shard[i].v);
 	free(m->shard);
@@ -356,6 +360,8 @@ void index_match(const struct index *x, const struct topic *t, const struct path
 	NOINIT struct visit stack[STACK];
 	u32 depth = 0;
 
+	ASSERT(t->nlevel > 0);
+	ASSERT(t->nlevel <= LIM_TOPIC_LEVELS);
 	m->found = m->ngroups = 0;
 	for (u32 i = 0; i < m->nshards; i++)
 		m->shard[i].n = 0;

@@ -96,6 +96,8 @@ static size_t packet_one(struct core *c, struct client *cl, struct slice in)
 		client_end(c, cl, e);
 		return 0;
 	}
+	ASSERT(f.type < 16);
+	ASSERT(cl->state == C_NEW || cl->state == C_LIVE);
 	row = &packet_rows[f.type];
 	if (row->fn == NULL || !(row->states >> cl->state & 1)) {
 		client_end(c, cl, E_PROTO);
@@ -106,6 +108,7 @@ static size_t packet_one(struct core *c, struct client *cl, struct slice in)
 		packet_begun(c, cl, f.body_len);
 		return 0;
 	}
+	ASSERT(size >= 2);
 	cl->packet_ms = 0;
 	row->fn(c, cl, &f, slice_of(in.p + f.header_len, f.body_len));
 	return size;
@@ -132,6 +135,7 @@ size_t core_input(struct core *c, struct client *cl, struct slice bytes)
 	}
 	if (cl->state == C_CLOSING)
 		used = bytes.n; /* whatever else it said */
+	ASSERT(used <= bytes.n);
 	cl->bytes_in += used;
 	c->stats.bytes_in += used;
 	core_leave(c);

@@ -18,6 +18,7 @@ static const bool seg_reuse = true;
 
 static u32 seg_kind(const struct seg *s)
 {
+	ASSERT(s->hold == NULL || s->cap == 0);
 	if (s->hold != NULL)
 		return SEG_REF;
 	for (u32 k = 0; k < SEG_REF; k++) {
@@ -32,6 +33,8 @@ static struct seg *seg_new(struct seg_pool *p, u32 kind, size_t cap)
 	struct seg *s = kind < SEG_KINDS ? p->free[kind] : NULL;
 
 	if (s != NULL) {
+		ASSERT(s->cap == cap);
+		ASSERT(p->nfree[kind] > 0);
 		p->free[kind] = s->next;
 		p->nfree[kind]--;
 	} else {

@@ -32,6 +32,7 @@ static struct slice alias_get(const struct client *cl, u16 alias)
 {
 	const struct alias *t = cl->aliases != NULL ? cl->aliases->topic[alias - 1] : NULL;
 
+	ASSERT(t == NULL || t->n != 0);
 	return t != NULL ? slice_of(t->topic, t->n) : SLICE_NONE;
 }
 

@@ -34,6 +34,7 @@ struct flight *flights_add(struct flights *f)
 /* Acknowledgements come in order as a rule, so it is the first nearly always. */
 struct flight *flights_find(struct flights *f, u16 pid)
 {
+	ASSERT(f->sent <= f->n);
 	for (u32 i = 0; i < f->n; i++) {
 		struct flight *x = flights_at(f, i);
 		if (x->pid == pid)
@@ -65,6 +66,8 @@ void flights_remove(struct flights *f, struct flight *x)
 		memmove(x, x + 1, (f->n - i - 1) * sizeof(*x));
 	if (--f->n == 0)
 		f->start = 0;
+	ASSERT(f->sent <= f->n);
+	ASSERT(f->start + f->n <= f->cap);
 }
 
 void flights_clear(struct flights *f)

@@ -41,6 +41,7 @@ static bool output_has_room(const struct session *s)
 
 static u32 window(const struct session *s)
 {
+	ASSERT(s->client->receive_max != 0);
 	return s->client->receive_max;
 }
 
@@ -50,6 +51,7 @@ static bool fits_client(struct core *c, struct session *s, const struct msg *m,
 {
 	u64 size = publish_size(c, s->client, m, o);
 
+	ASSERT(s->client != NULL);
 	if (size != 0 && size <= s->client->max_packet)
 		return true;
 	session_dropped(c, s, m, E_TOO_LARGE);
@@ -60,6 +62,7 @@ static void send_plain(struct core *c, struct session *s, const struct delivery 
 {
 	struct outgoing o = {.first = first_byte(0, d->retain, false), .ids = d->ids};
 
+	ASSERT(d->qos == 0);
 	if (fits_client(c, s, *d->m, &o) && !publish_send(c, s->client, d->m, &o))
 		session_dropped(c, s, *d->m, E_NOMEM);
 }
@@ -127,8 +130,10 @@ static bool queue_has_room(const struct core *c, const struct session *s, const 
 
 static void queue_charge(struct session *s, const struct queued *q, bool in)
 {
+	struct principal *pr = s->who->pr;
 	u64 bytes = msg_bytes(q->m);
 
+	ASSERT(in || (q->replay ? s->replay_n : s->queue_n) > 0);
 	if (q->replay) {
 		s->replay_n += in ? 1 : UINT32_MAX;
 		return;
@@ -136,8 +141,12 @@ static void queue_charge(struct session *s, const struct queued *q, bool in)
 	s->queue_n += in ? 1 : UINT32_MAX;
 	ASSERT(in || s->queue_bytes >= bytes);
 	s->queue_bytes = in ? s->queue_bytes + bytes : s->queue_bytes - bytes;
-	atomic_fetch_add_explicit(&s->who->pr->queued_bytes, in ? bytes : -bytes,
-				  memory_order_relaxed);
+	ASSERT((s->queue_n == 0) == (s->queue_bytes == 0));
+	if (in)
+		atomic_fetch_add_explicit(&pr->queued_bytes, bytes, memory_order_relaxed);
+	else
+		ASSERT(atomic_fetch_sub_explicit(&pr->queued_bytes, bytes, memory_order_relaxed) >=
+		       bytes);
 }
 
 static void queued_free(struct core *c, struct session *s, struct queued *q)
@@ -319,6 +328,7 @@ static void flight_resend(struct core *c, struct session *s, struct flight *x)
 
 static void flights_pump(struct core *c, struct session *s)
 {
+	ASSERT(s->client->session == s);
 	while (s->out.sent < s->out.n && s->out.sent < window(s) && output_has_room(s))
 		flight_resend(c, s, flights_at(&s->out, s->out.sent++));
 }

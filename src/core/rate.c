@@ -23,6 +23,8 @@ u64 rate_charge(struct principal *p, const struct core_limits *l, size_t bytes, 
 {
 	u64 now_us = now_ms * US_PER_MS, wait = 0, cost;
 
+	OBJ_CHECK(p, PRINCIPAL_MAGIC);
+	ASSERT(l->publish_rate != 0 && l->publish_bytes != 0);
 	if (l->publish_rate != UINT32_MAX) {
 		cost = MAX(US_PER_S / l->publish_rate, 1u);
 		wait = bucket_charge(&p->rate_messages_us, now_us, cost, cost * l->publish_burst);
@@ -41,5 +43,6 @@ u64 rate_charge_replay(struct principal *p, u32 nodes, u64 now_ms)
 	u64 cost = (u64)nodes * US_PER_S / NODES_A_SECOND;
 	u64 wait = bucket_charge(&p->rate_replay_us, now_ms * US_PER_MS, cost, BURST_S * US_PER_S);
 
+	OBJ_CHECK(p, PRINCIPAL_MAGIC);
 	return wait == 0 ? 0 : now_ms + (wait + US_PER_MS - 1) / US_PER_MS;
 }

@@ -122,6 +122,7 @@ void login_due(struct core *c, struct client *cl)
 {
 	enum err why = cl->hello->why;
 
+	ASSERT(cl->state == C_LOGIN || cl->state == C_REFUSED);
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (cl->state == C_LOGIN) {
 		login_forget(c, cl);

@@ -98,6 +98,8 @@ enum err retained_set(struct retained_store *r, const struct topic *t, struct ms
 	struct node *n;
 	bool fits;
 
+	ASSERT(m->payload.n != 0);
+	ASSERT(slice_eq(m->topic, t->s));
 	tree_hash(&r->tree, &p, &h);
 	e = xcalloc(1, sizeof(*e));
 	*e = (struct retained){.m = msg_ref(m), .author = who_ref(author)};
@@ -198,6 +200,7 @@ u32 retained_each(const struct retained_store *r, const struct filter *f,
 	u32 nodes = 0;
 
 	tree_hash(&r->tree, &p, &h);
+	ASSERT(f->nlevel > 0);
 	w.f[0] = frame_begin(r->tree.root);
 	while (w.depth > 0) {
 		struct node *c = walk_child(&w, f, &h);

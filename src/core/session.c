@@ -56,6 +56,7 @@ static void session_arm(struct core *c, struct session *s)
 {
 	u64 due = MIN(s->ends_ms, s->will_ms);
 
+	ASSERT(s->client == NULL); /* only who is away has an end */
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (due == UINT64_MAX)
 		timer_stop(&c->wheel, &s->timer);
@@ -104,6 +105,9 @@ struct session *session_new(struct core *c, struct home *home, struct who *who)
 
 void session_attach(struct core *c, struct session *s, struct client *cl)
 {
+	ASSERT(s->home->session == s);
+	ASSERT(cl->core == c && s->core == c);
+	ASSERT(s->lim != NULL);
 	ASSERT(s->client == NULL);
 	ASSERT(cl->session == NULL);
 	timer_stop(&c->wheel, &s->timer);
@@ -117,6 +121,7 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
 {
 	struct client *cl = s->client;
 
+	ASSERT(c->slots[s->slot].s == s);
 	OBJ_CHECK(s, SESSION_MAGIC);
 	ASSERT(cl != NULL && cl->session == s);
 	ASSERT(atomic_fetch_sub(&s->who->pr->connections, 1) > 0);
@@ -143,6 +148,8 @@ void session_end(struct core *c, struct session **sp)
 {
 	struct session *s = *sp;
 
+	ASSERT(s->home->session == s);
+	ASSERT(c->slots[s->slot].gen == s->gen);
 	*sp = NULL;
 	OBJ_CHECK(s, SESSION_MAGIC);
 	ASSERT(s->client == NULL);

@@ -20,6 +20,7 @@ static bool shared_try(struct core *c, struct msg **m, const struct topic *t,
 	u32 ids[2] = {1, 0};
 	struct delivery d = {.m = m};
 
+	ASSERT(to->gen != 0);
 	if (sub == NULL || sub->filter.share.n == 0 || !filter_matches(&sub->filter, t))
 		return false;
 	d.qos = MIN((*m)->qos, sub->qos);

@@ -11,6 +11,7 @@ enum { PROP_SUBSCRIPTION_ID = 0x0b };
 
 static struct handle session_handle(const struct core *c, const struct session *s)
 {
+	ASSERT(s->core == c);
 	return (struct handle){c->shard, s->slot, s->gen};
 }
 
@@ -32,6 +33,7 @@ static u32 subs_find(const struct core *c, const struct session *s, struct slice
 {
 	u32 h = text_hash(c, text);
 
+	ASSERT(s->subs_n <= s->subs_cap);
 	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u32 i = 0; i < s->subs_cap; i++) {
 		if (s->sub_hash[i] == h && s->subs[i] != NULL &&
@@ -64,6 +66,8 @@ static void subs_remove(struct core *c, struct session *s, u32 i)
 	struct handle h = session_handle(c, s);
 
 	ASSERT(s->subs[i] != NULL);
+	ASSERT(s->subs_n > 0);
+	ASSERT(c->stats.subscriptions > 0);
 	index_remove(&c->hub->index, &s->subs[i]->filter, &h, i);
 	free(s->subs[i]);
 	s->subs[i] = NULL;

@@ -118,6 +118,7 @@ static enum node_kind level_kind(const struct path *p, u32 i)
 static struct node *node_step(const struct node *n, const struct path *p, const struct path_hash *h,
 			      u32 i)
 {
+	ASSERT(i < p->n);
 	switch (level_kind(p, i)) {
 	case NODE_HASH:
 		return LOAD(n->hash);
@@ -228,6 +229,7 @@ static void node_unlink(struct tree *t, struct node *n)
 		found = kids_get(k, n->h, slice_of(n->name, n->len), &at);
 		ASSERT(found == n);
 		PUBLISH(k->slot[at], &gone);
+		ASSERT(up->nkids > 0);
 		up->nkids--;
 	}
 	t->nodes--;

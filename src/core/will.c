@@ -78,6 +78,7 @@ static enum verdict will_judge(const struct will *w, struct topic *t)
 
 static void will_denied(struct core *c, struct session *s)
 {
+	ASSERT(s->will != NULL);
 	c->stats.denied_publish++;
 	event_session(c, s, EV_WILL, E_DENIED, s->will->m->topic);
 }
