@@ -112,7 +112,7 @@ static enum err on_config(struct child *c, struct auth *a, const struct m_config
 		const struct conf *conf = (const void *)bytes.p;
 		e = conf_valid(conf) ? E_OK : E_CONFIG;
 		if (e == E_OK)
-			a->conf = *conf;
+			login_conf_set(a, conf, m->generation);
 		munmap((void *)(uintptr_t)bytes.p, bytes.n);
 	}
 	if (!m->reload) {

@@ -39,18 +39,43 @@ static void source_prefix(const u8 addr[16], u8 out[FAIRQ_KEY])
 	memcpy(out + 1, addr, is_v4 ? 16 : 8);
 }
 
+const struct conf *login_conf(const struct auth *a, u64 generation)
+{
+	OBJ_CHECK(a, AUTH_MAGIC);
+	if (generation == a->conf_generation)
+		return &a->conf;
+	for (u32 i = 0; i < LIM_CONFS_BEFORE; i++) {
+		if (a->before[i].generation == generation)
+			return &a->before[i].conf;
+	}
+	return NULL;
+}
+
+void login_conf_set(struct auth *a, const struct conf *c, u64 generation)
+{
+	OBJ_CHECK(a, AUTH_MAGIC);
+	memmove(&a->before[1], &a->before[0], (LIM_CONFS_BEFORE - 1) * sizeof(a->before[0]));
+	a->before[0].generation = a->conf_generation;
+	a->before[0].conf = a->conf;
+	a->conf = *c;
+	a->conf_generation = generation;
+}
+
 static enum err login_read(struct auth *a, struct login *l, const struct m_login *m,
 			   struct slice tail)
 {
+	const struct conf *c = login_conf(a, m->conf_generation);
 	struct rd r = rd_of(tail);
 
+	if (c == NULL)
+		return E_BUSY;
 	l->client_id = rd_bytes(&r, m->client_id_len);
 	l->username = rd_bytes(&r, m->username_len);
 	l->password = rd_bytes(&r, m->password_len);
 	rd_bytes(&r, (size_t)m->cert_cn_len + m->cert_san_len);
-	if (r.err != E_OK || rd_left(&r) != 0 || m->listener >= a->conf.listeners)
+	if (r.err != E_OK || rd_left(&r) != 0 || m->listener >= c->listeners)
 		return E_IPC;
-	l->listener = &a->conf.listener[m->listener];
+	l->listener = &c->listener[m->listener];
 	source_prefix(m->addr, l->source);
 	return E_OK;
 }
@@ -288,9 +313,10 @@ static void login_check(struct auth *a, u64 id, const struct m_login *m, struct 
 {
 	struct login l = {.id = id};
 	bool claims = m->has_username || m->has_password;
+	enum err e = login_read(a, &l, m, tail);
 
-	if (login_read(a, &l, m, tail) != E_OK)
-		verdict_deny(a, id, E_IPC);
+	if (e != E_OK)
+		verdict_deny(a, id, e);
 	else if (l.client_id.n > LIM_CLIENT_ID)
 		verdict_deny(a, id, E_CLIENT_ID);
 	else if (!claims)

@@ -20,4 +20,9 @@ void login_seen_flush(struct auth *a);
 void login_seen_timer(struct timer *t);
 void login_free(struct auth *a);
 
+/* The configuration of that number; NULL when it is too old or not here yet. */
+const struct conf *login_conf(const struct auth *a, u64 generation);
+/* c is in force from now on; what was before is kept for a while. */
+void login_conf_set(struct auth *a, const struct conf *c, u64 generation);
+
 #endif

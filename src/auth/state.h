@@ -23,6 +23,7 @@ enum {
 	LIM_ADD = 10000,       /* identities of one call */
 	LIM_CHANGES = 10240,   /* identities changed by one call */
 	LIM_CALL_BYTES = 16 << 20,
+	LIM_CONFS_BEFORE = 3,
 	CONFIRM_WAIT_MS = 5000, /* for broker, before a call is answered with a warning */
 	SEEN_FLUSH_MS = 2000,
 	SEEN_COARSE_MS = 600 * 1000, /* last_seen is this coarse */
@@ -98,6 +99,12 @@ struct seen {
 
 struct bootstrap;
 
+/* During a reload broker may still, or again, count its listeners in an earlier one. */
+struct conf_before {
+	u64 generation;
+	struct conf conf;
+};
+
 #define AUTH_MAGIC 0xa0747e57u
 struct auth {
 	u32 magic;
@@ -105,6 +112,8 @@ struct auth {
 	struct wheel *wheel;
 	struct db *db;
 	struct conf conf;
+	u64 conf_generation;
+	struct conf_before before[LIM_CONFS_BEFORE];
 	bool has_conf, has_key, has_boot; /* all three: logins are answered */
 	bool released;
 	u8 token_key[32];

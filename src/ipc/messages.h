@@ -76,6 +76,7 @@ struct m_generation {
 
 struct m_login {
 	u64 now_ms;
+	u64 conf_generation; /* of the CONFIG that listener counts in */
 	u32 listener;
 	u16 client_id_len, username_len,
 		password_len; /* the tail, in this order, then cn and san */

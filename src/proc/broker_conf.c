@@ -95,7 +95,7 @@ static void conf_use(struct broker *b, const struct conf *c)
 	struct core_listener l[CONF_LISTENERS];
 	bool reload = b->have_conf;
 
-	b->conf = *c;
+	memcpy(&b->conf, c, sizeof(*c));
 	b->have_conf = true;
 	listeners_describe(c, l);
 	if (b->hub != NULL)
@@ -133,6 +133,7 @@ void conf_apply(struct broker *b)
 		return;
 	}
 	b->taking = b->offered;
+	b->taking_generation = b->offered_generation;
 	b->offered = NULL;
 	places_change(b);
 	g = generation_new(b, 0, false);
@@ -144,6 +145,7 @@ void conf_applied(struct broker *b)
 {
 	ASSERT(b->taking != NULL);
 	conf_use(b, b->taking);
+	b->conf_generation = b->taking_generation;
 	free(b->taking);
 	b->taking = NULL;
 	if (b->apply_again) { /* the sockets that wait belong to the next one */
@@ -167,11 +169,22 @@ static void conf_answer(struct broker *b, u64 generation, enum err e, const char
 		child_quit(b->child, 1);
 }
 
-static void conf_offer(struct broker *b, const struct conf *c)
+static void conf_offer(struct broker *b, const struct conf *c, u64 generation)
 {
 	if (b->offered == NULL)
 		b->offered = xmalloc(sizeof(*b->offered));
-	*b->offered = *c;
+	memcpy(b->offered, c, sizeof(*c));
+	b->offered_generation = generation;
+	/* A reload that was refused ends with what is in force, under another number and without
+	 * sockets. */
+	if (b->taking == NULL && memcmp(c, &b->conf, sizeof(*c)) == 0)
+		b->conf_generation = generation;
+}
+
+static void conf_first(struct broker *b, const struct conf *c, u64 generation)
+{
+	conf_use(b, c);
+	b->conf_generation = generation;
 }
 
 static enum err conf_read(struct broker *b, const struct ipc_msg *m)
@@ -186,9 +199,9 @@ static enum err conf_read(struct broker *b, const struct ipc_msg *m)
 	const struct conf *c = (const struct conf *)(const void *)s.p;
 	e = conf_valid(c) ? E_OK : E_IPC;
 	if (e == E_OK && mc->reload)
-		conf_offer(b, c);
+		conf_offer(b, c, mc->generation);
 	else if (e == E_OK)
-		conf_use(b, c);
+		conf_first(b, c, mc->generation);
 	munmap((void *)(uintptr_t)s.p, s.n);
 	return e;
 }

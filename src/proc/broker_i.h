@@ -124,6 +124,7 @@ struct broker {
 	bool have_conf, have_policy, have_tickets, started;
 	struct conf *offered; /* checked, and in force when its sockets have come */
 	struct conf *taking;  /* on its way into force: the shards are being told */
+	u64 conf_generation, offered_generation, taking_generation; /* of CONFIG */
 	bool apply_again;
 	bool open[CONF_LISTENERS];
 	u32 nshards;

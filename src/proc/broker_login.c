@@ -89,6 +89,7 @@ void login_send(struct broker *b, u64 id, struct blob **login)
 
 	if (l->n >= sizeof(m)) {
 		memcpy(&m, l->b, sizeof(m));
+		m.conf_generation = b->conf_generation;
 		e = child_send(b->child, ROLE_AUTH, IPC_LOGIN, id, &m,
 			       slice_of(l->b + sizeof(m), l->n - sizeof(m)), -1);
 	}

@@ -374,3 +374,38 @@ def test_a_first_policy_may_name_thousands_of_secrets(make_picket, tmp_path):
         text += f"device dev{i} {{ role sensor; token-file {secrets}/{i} }}\n"
     p = make_picket(policy=text)
     assert p.status()["auth"]["devices"] == 3000
+
+
+def test_during_a_reload_a_listener_keeps_its_own_rules(make_picket):
+    """auth has the new configuration before broker: numbers of listeners must not be read in the wrong one."""
+    p = make_picket()
+    p.conf.write_text(p.conf.read_text().replace("listener open {", "listener people {"))
+    secret = "a password that nobody guesses 7"
+    p.cli("user", "add", "anna", "--role", "tester", "--password-stdin", stdin=secret + "\n")
+    lines = p.conf.read_text().splitlines(True)
+    for i, line in enumerate(lines):
+        if line.startswith("listener plain"):
+            plain, lines[i] = i, line.replace("{token, password}", "{token}")
+        if line.startswith("listener people"):
+            people, lines[i] = i, line.replace("anonymous_role = tester", "authenticators = {password}")
+    p.conf.write_text("".join(lines))
+    p.cli("config", "reload")
+
+    def login(port):
+        return subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(port), "-u", "anna", "-P", secret, "-t", "a", "-m", "b"],
+                              capture_output=True, timeout=20).returncode
+    assert (login(p.open_port), login(p.plain_port)) == (0, 5)
+    lines[plain], lines[people] = lines[people], lines[plain]
+    p.conf.write_text("".join(lines))
+    keys = p.children()["keys"]
+    os.kill(keys, signal.SIGSTOP)  # has not agreed yet: broker goes on with the old order
+    try:
+        p.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert (login(p.open_port), login(p.plain_port)) == (0, 5)
+    finally:
+        os.kill(keys, signal.SIGCONT)
+    wait_for(lambda: p.log().count("event=reload ") == 2)
+    assert (login(p.open_port), login(p.plain_port)) == (0, 5)
+    os.kill(p.children()["auth"], signal.SIGKILL)  # the new one knows the newest number only
+    wait_for(lambda: login(p.open_port) == 0)

@@ -246,6 +246,27 @@ static void malformed_is_refused(void **state)
 	assert_non_null(fx_verdict_of(f, 7004));
 }
 
+/* While a reload is under way broker counts its listeners in the old configuration: that one is
+ * asked what the listener allows. */
+static void judged_by_the_configuration_of_its_listener(void **state)
+{
+	static struct conf next;
+	struct fx *f = *state;
+	char token[TOKEN_CHARS + 1];
+
+	fx_device(f, "esp01", token);
+	next = f->a->conf;
+	f->a->conf.listener[0].allow_token = false;
+	login_conf_set(f->a, &next, 2); /* fx_login is of number 0 */
+	assert_int_equal(fx_login(f, "esp01", "esp01", token).verdict, DENY);
+	f->a->conf_generation = 0;
+	assert_int_equal(fx_login(f, "esp01", "esp01", token).verdict, ALLOW);
+	f->a->conf_generation = 7;
+	f->a->before[0].generation = 8;
+	f->a->before[1].generation = f->a->before[2].generation = 9;
+	assert_int_equal(fx_login(f, "esp01", "esp01", token).reason, E_BUSY);
+}
+
 static void held_until_ready(void **state)
 {
 	struct fx *f = *state;
@@ -308,8 +329,8 @@ int main(void)
 		FX(password_lets_in),	   FX(unknown_costs_the_same),
 		FX(revoked_while_hashing), FX(guessing_is_slowed_and_no_weapon),
 		FX(no_limit_no_throttle),  FX(malformed_is_refused),
-		FX(held_until_ready),	   FX(seen_is_remembered),
-		FX(broken_store_refuses),
+		FX(held_until_ready),	   FX(judged_by_the_configuration_of_its_listener),
+		FX(seen_is_remembered),	   FX(broken_store_refuses),
 	};
 
 	return cmocka_run_group_tests_name("auth/login", tests, NULL, NULL);

@@ -189,7 +189,8 @@ static void call(struct proc *p, u64 id, const char *json, int fd)
 
 static void login(struct proc *p, u64 id, const char *name, const char *password)
 {
-	struct m_login m = {.version = 5, .has_username = 1, .has_password = 1};
+	struct m_login m = {
+		.conf_generation = 1, .version = 5, .has_username = 1, .has_password = 1};
 	u8 tail[256];
 	struct wr w = wr_of(tail, sizeof(tail));
 
