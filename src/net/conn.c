@@ -378,11 +378,13 @@ const u8 *conn_addr(const struct conn *c)
 
 u16 conn_port(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->port;
 }
 
 u64 conn_accepted_ms(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->accepted_ms;
 }
 
@@ -394,5 +396,6 @@ const char *conn_tls(const struct conn *c)
 
 size_t conn_pending(const struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	return c->held_n;
 }

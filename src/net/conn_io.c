@@ -77,6 +77,7 @@ static void wipe_if_young(const struct conn *c, u8 *p, size_t n)
 
 void conn_forget(struct conn *c)
 {
+	OBJ_CHECK(c, CONN_MAGIC);
 	wipe_if_young(c, c->held, c->held_n);
 	free(c->held);
 	c->held = NULL;
@@ -117,6 +118,7 @@ static void held_keep(struct conn *c, const u8 *p, size_t n)
 		conn_close(c, CLOSE_NOW, E_NOMEM);
 		return;
 	}
+	ASSERT(n <= c->held_cap);
 	c->held_n = (u32)n;
 }
 
@@ -127,6 +129,8 @@ static u8 *read_place(struct conn *c, size_t *cap)
 {
 	struct loop *l = c->loop;
 
+	ASSERT(c->held_n <= c->held_cap);
+	ASSERT((c->held == NULL) == (c->held_cap == 0));
 	if (c->held_n <= LIM_COPY_ASIDE) {
 		if (c->held_n != 0)
 			memcpy(l->rbuf, c->held, c->held_n);

@@ -22,6 +22,7 @@ static void batch_room(struct inbox_batch *b, size_t more)
 
 static void batch_clear(struct inbox_batch *b)
 {
+	ASSERT(b->n <= b->cap);
 	b->n = 0;
 	if (b->cap <= BATCH_KEPT)
 		return;
@@ -38,6 +39,8 @@ void inbox_init(struct inbox *b, struct loop *loop)
 
 void inbox_free(struct inbox *b)
 {
+	ASSERT(b->in.n <= b->in.cap);
+	ASSERT(b->out.n <= b->out.cap);
 	pthread_mutex_destroy(&b->lock);
 	free(b->in.items);
 	free(b->out.items);
@@ -64,6 +67,7 @@ size_t inbox_take(struct inbox *b, struct inbox_item **items)
 
 	batch_clear(&b->out);
 	*items = NULL;
+	ASSERT(b->out.n == 0); /* it becomes the writers' */
 	/* Whoever put something in wakes the loop after that, so what is missed here is seen in
 	 * the turn that follows. */
 	if (!atomic_load_explicit(&b->any, memory_order_acquire))
@@ -81,6 +85,7 @@ size_t inbox_take(struct inbox *b, struct inbox_item **items)
 void outbox_add(struct inbox_batch *o, struct inbox_item it)
 {
 	batch_room(o, 1);
+	ASSERT(o->n < o->cap);
 	o->items[o->n++] = it;
 }
 

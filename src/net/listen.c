@@ -23,6 +23,8 @@ static void listener_watch(struct net_listener *n)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.ptr = n};
 
+	ASSERT(!n->dead);
+	ASSERT(n->fd >= 0);
 	if (epoll_ctl(n->loop->epoll_fd, EPOLL_CTL_ADD, n->fd, &e) != 0)
 		UNREACHABLE("epoll takes a listening socket");
 }
@@ -63,6 +65,8 @@ static void turn_out_the_unmarked(struct loop *l, u32 listener)
 	struct conn *c;
 
 	LIST_FOREACH (c, &l->conns, all) {
+		OBJ_CHECK(c, CONN_MAGIC);
+		ASSERT(c->loop == l);
 		if (c->listener == listener && !(c->flags & CF_MARK))
 			conn_close(c, CLOSE_NOW, E_SHUTDOWN);
 	}
@@ -92,6 +96,8 @@ void listeners_sweep(struct loop *l, bool all)
 			loop_unlisten(l, n);
 		if (!n->dead)
 			continue;
+		ASSERT(n->fd < 0);
+		ASSERT(!timer_running(&n->rest));
 		LIST_REMOVE(n, all);
 		if (n->opt.tls != NULL)
 			net_tls_unref(&n->opt.tls);
@@ -153,6 +159,8 @@ static void descriptors_are_out(struct net_listener *n)
 	struct loop *l = n->loop;
 	int fd;
 
+	ASSERT(!n->dead);
+	ASSERT(!timer_running(&n->rest)); /* who rests hears of nobody */
 	if (l->spare_fd >= 0) {
 		close(l->spare_fd);
 		fd = accept4(n->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -175,8 +183,10 @@ static bool accept_one(struct net_listener *n)
 	u16 port;
 
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 			descriptors_are_out(n);
+			return false;
+		}
 		/* Errors of the connection itself (accept(2)) concern that client alone. */
 		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 	}

@@ -49,6 +49,7 @@ static void destroy_closing(struct loop *l)
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&l->closing)) != NULL) {
+		ASSERT(c->loop == l);
 		TAILQ_REMOVE(&l->closing, c, dirty);
 		conn_destroy(c);
 	}
@@ -103,6 +104,7 @@ static int loop_timeout(struct loop *l)
 	u64 at = MIN(wheel_next(&l->wheel), l->wake_at_ms);
 	u32 awake = WAKE_AWAKE;
 
+	ASSERT(TAILQ_EMPTY(&l->closing)); /* else they would wait for somebody's bytes */
 	if (!TAILQ_EMPTY(&l->again) || !TAILQ_EMPTY(&l->dirty) || at <= l->now_ms)
 		return 0;
 	if (!atomic_compare_exchange_strong(&l->wake, &awake, WAKE_ASLEEP))
@@ -117,11 +119,12 @@ static void loop_event(struct loop *l, const struct epoll_event *e)
 
 	if (p == l) /* woken: turn() does the rest */
 		return;
+	ASSERT(p != NULL);
 	memcpy(&magic, p, sizeof(magic));
 	if (magic == CONN_MAGIC)
 		conn_event(p, e->events);
 	else
-		listener_event(p);
+		listener_event(p); /* checks that it is one */
 }
 
 /* What was put there before this turn; what comes meanwhile waits for the next. */
@@ -132,6 +135,7 @@ static void loop_go_on(struct loop *l)
 
 	TAILQ_CONCAT(&batch, &l->again, again);
 	while ((c = TAILQ_FIRST(&batch)) != NULL) {
+		ASSERT(c->flags & CF_AGAIN);
 		TAILQ_REMOVE(&batch, c, again);
 		c->flags &= (u16)~CF_AGAIN;
 		conn_go_on(c);
@@ -146,6 +150,8 @@ static void loop_finish(struct loop *l)
 
 	do {
 		while ((c = TAILQ_FIRST(&l->dirty)) != NULL) {
+			ASSERT(c->flags & CF_DIRTY);
+			ASSERT(c->state != CONN_CLOSING);
 			TAILQ_REMOVE(&l->dirty, c, dirty);
 			c->flags &= (u16)~CF_DIRTY;
 			conn_flush(c);

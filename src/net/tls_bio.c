@@ -18,11 +18,13 @@ static bool would_wait(void)
 
 static bool over_cap(const struct tls_conn *t)
 {
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
 	return t->flooded || (!t->done && t->bytes_in >= LIM_TLS_HELLO);
 }
 
 static void count_in(struct tls_conn *t, const char *buf, size_t n)
 {
+	ASSERT(t->first_n <= sizeof(t->first));
 	t->bytes_in += n;
 	while (t->first_n < sizeof(t->first) && n-- > 0)
 		t->first[t->first_n++] = (u8)*buf++;
@@ -33,6 +35,7 @@ static int bio_read(BIO *b, char *buf, int cap)
 	struct tls_conn *t = BIO_get_data(b);
 	ssize_t n;
 
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
 	BIO_clear_retry_flags(b);
 	if (cap <= 0)
 		return 0;
@@ -62,6 +65,7 @@ static int bio_write(BIO *b, const char *buf, int len)
 	struct tls_conn *t = BIO_get_data(b);
 	ssize_t n;
 
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
 	BIO_clear_retry_flags(b);
 	if (len <= 0)
 		return 0;
@@ -99,6 +103,8 @@ BIO *tls_bio_new(struct tls_conn *t)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	BIO *b;
 
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
+	ASSERT(t->fd >= 0);
 	ASSERT(pthread_once(&once, method_make) == 0);
 	b = BIO_new(method);
 	ASSERT(b != NULL);

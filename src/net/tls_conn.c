@@ -19,6 +19,7 @@ static void info_cb(const SSL *ssl, int where, int value)
 	struct tls_conn *t = SSL_get_app_data(ssl);
 
 	(void)value;
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
 	if (!t->done || !(where & (SSL_CB_LOOP | SSL_CB_ALERT)))
 		return;
 	if (++t->extra > LIM_TLS_EXTRA + (u32)(t->bytes_in >> 20))
@@ -35,6 +36,8 @@ struct tls_conn *tls_conn_new(struct net_tls *tls, struct loop *l, struct conn *
 	t->tls = net_tls_ref(tls);
 	t->loop = l;
 	t->conn = c;
+	ASSERT(fd >= 0);
+	ASSERT(tls->ctx != NULL);
 	t->ssl = SSL_new(tls->ctx);
 	ASSERT(t->ssl != NULL);
 	b = tls_bio_new(t);
@@ -48,6 +51,7 @@ struct tls_conn *tls_conn_new(struct net_tls *tls, struct loop *l, struct conn *
 /* A paused job holds references and a stack: it has to run to its end. */
 static void sign_abandon(struct tls_conn *t)
 {
+	ASSERT(!t->done); /* only handshakes are signed */
 	t->sign->state = SIGN_REFUSED;
 	/* No alert on a socket that whoever frees this has done with. */
 	t->flooded = true;
@@ -126,6 +130,8 @@ static enum tls_io outcome(struct tls_conn *t, int rc)
 	int code = SSL_get_error(t->ssl, rc);
 	bool gone;
 
+	ASSERT(rc != 1);
+	ASSERT(!t->failed);
 	if (code == SSL_ERROR_WANT_READ)
 		return TLS_WANT_READ;
 	if (code == SSL_ERROR_WANT_WRITE)
@@ -140,6 +146,8 @@ static enum tls_io outcome(struct tls_conn *t, int rc)
 
 static void handshake_done(struct tls_conn *t)
 {
+	ASSERT(!t->done);
+	ASSERT(t->sign == NULL);
 	t->done = true;
 	/* Reads and writes need no job of their own. */
 	SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
@@ -231,6 +239,7 @@ const char *tls_describe(const struct tls_conn *t)
 	const SSL_CIPHER *c = SSL_get_current_cipher(t->ssl);
 	u16 id = c != NULL ? SSL_CIPHER_get_protocol_id(c) : 0;
 
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
 	for (size_t i = 0; i < ARRAY_LEN(suites); i++) {
 		if (suites[i].id == id && t->done)
 			return suites[i].text;

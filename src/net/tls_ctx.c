@@ -21,6 +21,7 @@ static enum err fail(char *what, size_t cap, const char *ours)
 {
 	const char *theirs = ERR_reason_error_string(ERR_peek_last_error());
 
+	ASSERT(cap >= LIM_TLS_TEXT);
 	snprintf(what, cap, "%s%s%s", ours, theirs ? ": " : "", theirs ? theirs : "");
 	ERR_clear_error();
 	return E_TLS;
@@ -212,10 +213,13 @@ struct net_tls *net_tls_ref(struct net_tls *t)
 void net_tls_unref(struct net_tls **tp)
 {
 	struct net_tls *t = *tp;
+	u32 had;
 
 	*tp = NULL;
 	OBJ_CHECK(t, NET_TLS_MAGIC);
-	if (atomic_fetch_sub(&t->refs, 1) > 1)
+	had = atomic_fetch_sub(&t->refs, 1);
+	ASSERT(had > 0);
+	if (had > 1)
 		return;
 	SSL_CTX_free(t->ctx);
 	t->magic = 0;

@@ -17,7 +17,9 @@
 #include "net/tls_i.h"
 
 /* ---- keys: everything about the public half is left to OpenSSL's own provider ---- */
+#define RKEY_MAGIC 0x726b6579u
 struct rkey {
+	u32 magic;
 	OSSL_LIB_CTX *lib;
 	const char *type;
 	EVP_PKEY *pub; /* NULL until imported */
@@ -27,6 +29,8 @@ static void *rkey_new(void *lib, const char *type)
 {
 	struct rkey *k = xcalloc(1, sizeof(*k));
 
+	ASSERT(lib != NULL);
+	k->magic = RKEY_MAGIC;
 	k->lib = lib;
 	k->type = type;
 	return k;
@@ -48,7 +52,9 @@ static void rkey_free(void *key)
 
 	if (k == NULL)
 		return;
+	OBJ_CHECK(k, RKEY_MAGIC);
 	EVP_PKEY_free(k->pub);
+	k->magic = 0;
 	free(k);
 }
 
@@ -58,6 +64,7 @@ static int rkey_has(const void *key, int selection)
 	const struct rkey *k = key;
 
 	(void)selection;
+	OBJ_CHECK(k, RKEY_MAGIC);
 	return k->pub != NULL;
 }
 
@@ -66,6 +73,8 @@ static int rkey_match(const void *a, const void *b, int selection)
 	const struct rkey *x = a, *y = b;
 
 	(void)selection;
+	OBJ_CHECK(x, RKEY_MAGIC);
+	OBJ_CHECK(y, RKEY_MAGIC);
 	return EVP_PKEY_eq(x->pub, y->pub) == 1;
 }
 
@@ -76,6 +85,7 @@ static int rkey_import(void *key, int selection, const OSSL_PARAM params[])
 	int ok = 0;
 
 	(void)selection;
+	OBJ_CHECK(k, RKEY_MAGIC);
 	/* Never the secret half, even where somebody offers it. */
 	if (ctx != NULL && k->pub == NULL && EVP_PKEY_fromdata_init(ctx) == 1)
 		ok = EVP_PKEY_fromdata(ctx, &k->pub, EVP_PKEY_PUBLIC_KEY,
@@ -90,6 +100,7 @@ static int rkey_export(void *key, int selection, OSSL_CALLBACK *cb, void *arg)
 	OSSL_PARAM *params = NULL;
 	int ok;
 
+	OBJ_CHECK(k, RKEY_MAGIC);
 	/* Without the secret half no other provider can stand in for this one. */
 	if (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
 		return 0;
@@ -118,6 +129,7 @@ static int rkey_get_params(void *key, OSSL_PARAM params[])
 {
 	struct rkey *k = key;
 
+	OBJ_CHECK(k, RKEY_MAGIC);
 	return EVP_PKEY_get_params(k->pub, params);
 }
 
@@ -148,7 +160,9 @@ static const char *rkey_operation_rsa(int operation)
 }
 
 /* ---- signatures ---- */
+#define RSIG_MAGIC 0x72736967u
 struct rsig {
+	u32 magic;
 	const struct rkey *key; /* borrowed from the EVP_PKEY of the operation */
 	u32 hash;		/* bits; 0: one that is not ours to ask for */
 	bool pss;
@@ -156,14 +170,23 @@ struct rsig {
 
 static void *rsig_new(void *lib, const char *propq)
 {
+	struct rsig *s = xcalloc(1, sizeof(*s));
+
 	(void)lib;
 	(void)propq;
-	return xcalloc(1, sizeof(struct rsig));
+	s->magic = RSIG_MAGIC;
+	return s;
 }
 
 static void rsig_free(void *ctx)
 {
-	free(ctx);
+	struct rsig *s = ctx;
+
+	if (s == NULL)
+		return;
+	OBJ_CHECK(s, RSIG_MAGIC);
+	s->magic = 0;
+	free(s);
 }
 
 static u32 rsig_hash(const char *name)
@@ -184,6 +207,7 @@ static int rsig_set_params(void *ctx, const OSSL_PARAM params[])
 		params ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE) : NULL;
 	int mode = 0;
 
+	OBJ_CHECK(s, RSIG_MAGIC);
 	if (p == NULL)
 		return 1;
 	if (p->data_type == OSSL_PARAM_UTF8_STRING) {
@@ -214,7 +238,11 @@ static int rsig_init(void *ctx, const char *md, void *key, const OSSL_PARAM para
 {
 	struct rsig *s = ctx;
 
+	OBJ_CHECK(s, RSIG_MAGIC);
+	if (key == NULL)
+		return 0;
 	s->key = key;
+	OBJ_CHECK(s->key, RKEY_MAGIC);
 	s->hash = rsig_hash(md);
 	s->pss = false;
 	return s->hash != 0 && rsig_set_params(ctx, params);
@@ -222,6 +250,7 @@ static int rsig_init(void *ctx, const char *md, void *key, const OSSL_PARAM para
 
 static u32 rsig_alg(const struct rsig *s)
 {
+	ASSERT(s->hash == 256 || s->hash == 384);
 	if (strcmp(s->key->type, "EC") == 0)
 		return s->hash == 256 ? TLS_ECDSA_SHA256 : TLS_ECDSA_SHA384;
 	if (s->pss)
@@ -233,6 +262,8 @@ static int rsig_sign(void *ctx, u8 *sig, size_t *n, size_t cap, const u8 *tbs, s
 {
 	struct rsig *s = ctx;
 
+	OBJ_CHECK(s, RSIG_MAGIC);
+	OBJ_CHECK(s->key, RKEY_MAGIC); /* init came before, and the key lives */
 	if (sig == NULL) {
 		int size = EVP_PKEY_get_size(s->key->pub);
 		*n = size > 0 ? (size_t)size : 0;
@@ -327,6 +358,7 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 
 	(void)handle;
 	(void)in;
+	ASSERT(tls_lib != NULL);
 	*out = functions;
 	*ctx = tls_lib;
 	return 1;

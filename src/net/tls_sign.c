@@ -62,6 +62,8 @@ static void pending_add(struct tls_sign *s)
 {
 	struct tls_sign **at = bucket(s->conn->loop, s->id);
 
+	ASSERT(s->id != 0);
+	ASSERT(s->state == SIGN_ASKED);
 	s->next = *at;
 	*at = s;
 }
@@ -79,6 +81,7 @@ static void pending_remove(struct tls_sign *s)
 
 void tls_sign_enter(struct tls_conn *t)
 {
+	ASSERT(t == NULL || running == NULL); /* no handshake runs inside another */
 	running = t;
 }
 
@@ -86,6 +89,8 @@ static void sign_ask(struct tls_conn *t, struct tls_sign *s, u32 alg, struct sli
 {
 	u32 shape = SSL_version(t->ssl) >= TLS1_3_VERSION ? TLS_SHAPE_13 : TLS_SHAPE_12;
 
+	ASSERT(!t->done);
+	ASSERT(tbs.n > 0);
 	t->sign = s;
 	pending_add(s);
 	t->tls->sign(t->tls->sign_arg, t->loop, s->id, t->tls->slot, alg, shape, tbs);
