@@ -79,9 +79,15 @@ static struct source *source_get(struct sources *s, const u8 addr[16], u64 now_m
 	return e;
 }
 
+/* Shards share the table, and their clocks differ by a turn: what is ahead of us is now. */
+static u64 since(u64 then_ms, u64 now_ms)
+{
+	return now_ms - MIN(then_ms, now_ms);
+}
+
 static bool is_good(const struct source *e, u64 now_ms)
 {
-	return e->good_ms != 0 && now_ms - e->good_ms < LIM_GOOD_FOR;
+	return e->good_ms != 0 && since(e->good_ms, now_ms) < LIM_GOOD_FOR;
 }
 
 enum err sources_admit(struct sources *s, const u8 addr[16], const struct source_limits *l,
@@ -118,7 +124,7 @@ bool sources_failed(struct sources *s, const u8 addr[16], const struct source_li
 
 	if (e == NULL || l->failures == UINT32_MAX)
 		return false;
-	if (now_ms - e->window_ms >= LIM_FAILURE_WINDOW) {
+	if (since(e->window_ms, now_ms) >= LIM_FAILURE_WINDOW) {
 		e->window_ms = now_ms;
 		e->failures = 0;
 	}

@@ -47,11 +47,23 @@ static void test_no_limit_and_time_back(void **state)
 	assert_int_equal(take_many(&b, 9, 10), 0);
 }
 
+/* Two who share a bucket, one of them behind: the time between them is not counted twice. */
+static void test_clocks_differ(void **state)
+{
+	struct bucket b = {0};
+	u32 got = 0;
+
+	for (u32 i = 0; i < 1000; i++)
+		got += bucket_take(&b, 10, 5, i % 2 != 0 ? 100000 : 99900);
+	assert_int_equal(got, 5 + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_burst_and_rate),
 					   cmocka_unit_test(test_steady_rate_is_exact),
-					   cmocka_unit_test(test_no_limit_and_time_back)};
+					   cmocka_unit_test(test_no_limit_and_time_back),
+					   cmocka_unit_test(test_clocks_differ)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

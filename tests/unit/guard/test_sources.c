@@ -123,6 +123,16 @@ static void test_good_source_is_not_refused(void **state)
 	fail_five(24 * 3600 * 1000 + 4000000);
 }
 
+/* Shards take turns, one a little behind: nothing begins anew, nothing is forgotten. */
+static void test_clocks_differ(void **state)
+{
+	for (int i = 0; i < 4; i++)
+		assert_false(sources_failed(s, v4(1), &limits, 1000000 - (u64)(i % 2)));
+	assert_true(sources_failed(s, v4(1), &limits, 999999));
+	sources_login(s, v4(1), 1000000);
+	assert_int_equal(sources_admit(s, v4(1), &limits, 999999), E_OK);
+}
+
 static void test_prefix_of_ipv6(void **state)
 {
 	u8 a[16] = {0x20, 1, 0xd, 0xb8, [15] = 1}, b[16] = {0x20, 1, 0xd, 0xb8, [7] = 1};
@@ -177,6 +187,7 @@ int main(void)
 					   T(test_penalty_doubles),
 					   T(test_slow_failures_are_no_attack),
 					   T(test_good_source_is_not_refused),
+					   T(test_clocks_differ),
 					   T(test_prefix_of_ipv6),
 					   T(test_table_is_bounded),
 					   T(test_log_lines)};
