@@ -2,7 +2,7 @@
  * the packet identifier and what is private to the subscriber are written here. */
 #include "core/impl.h"
 
-enum { PROP_EXPIRY = 0x02, PROP_ID = 0x0b, EXPIRY_BYTES = 5, MS = 1000 };
+enum { EXPIRY_BYTES = 5, MS = 1000 };
 
 /* Bytes that are the same in every copy but this one's identifiers. */
 struct shape {
@@ -80,11 +80,11 @@ static u8 *put_props(u8 *at, const struct msg *m, const struct outgoing *o, cons
 
 	from = at = put_vbi(at, s->props);
 	if (m->expires_ms != 0) {
-		*at++ = PROP_EXPIRY;
+		*at++ = PROP_message_expiry;
 		at = put_be(at, s->expiry_s, 4);
 	}
 	for (u32 i = 1; o->ids != NULL && i <= o->ids[0]; i++) {
-		*at++ = PROP_ID;
+		*at++ = PROP_subscription_id;
 		at = put_vbi(at, o->ids[i]);
 	}
 	at = put(at, m->props.p, m->props.n);

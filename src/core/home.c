@@ -4,15 +4,6 @@
  * session is found or made, and CONNACK says what the client may rely on. */
 #include "core/impl.h"
 
-enum {
-	P_SESSION_EXPIRY = 0x11,
-	P_ASSIGNED_ID = 0x12,
-	P_SERVER_KEEP_ALIVE = 0x13,
-	P_RECEIVE_MAXIMUM = 0x21,
-	P_ALIAS_MAXIMUM = 0x22,
-	P_RETAIN_AVAILABLE = 0x25,
-	P_PACKET_MAXIMUM = 0x27
-};
 enum { CONNACK_MAX = 512 };
 /* Sessions of one identity, those without a connection too. */
 enum { SESSIONS_A_CONNECTION = 4, SESSIONS_MIN = 16, SESSIONS_ANONYMOUS = 10000 };
@@ -37,7 +28,7 @@ static u32 expiry_wanted(const struct pkt_connect *p)
 {
 	if (p->version != MQTT_5)
 		return p->clean_start ? 0 : UINT32_MAX;
-	return PROP_HAS(&p->props, P_SESSION_EXPIRY) ? p->props.session_expiry : 0;
+	return PROP_HAS(&p->props, PROP_session_expiry) ? p->props.session_expiry : 0;
 }
 
 /* How long the session may outlive its connection.  An identity that leaves ever new ones behind
@@ -69,7 +60,7 @@ static void keep_alive_set(struct client *cl, const struct pkt_connect *p, struc
 		return;
 	cl->keep_alive_s = (u16)most;
 	ack->props.server_keep_alive = (u16)most;
-	ack->props.has |= 1ull << P_SERVER_KEEP_ALIVE;
+	ack->props.has |= 1ull << PROP_server_keep_alive;
 }
 
 /* What the client may rely on, and no more than is true. */
@@ -81,23 +72,23 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 	u32 wanted = expiry_wanted(p);
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	q->has |= 1ull << P_RECEIVE_MAXIMUM;
+	q->has |= 1ull << PROP_receive_maximum;
 	q->receive_maximum = (u16)l->receive_maximum;
 	if (l->max_packet <=
 	    VBI_MAX) { /* above it there is nothing to tell, and clients refuse it */
-		q->has |= 1ull << P_PACKET_MAXIMUM;
+		q->has |= 1ull << PROP_maximum_packet_size;
 		q->maximum_packet_size = l->max_packet;
 	}
 	if (l->topic_aliases != 0) {
-		q->has |= 1ull << P_ALIAS_MAXIMUM;
+		q->has |= 1ull << PROP_topic_alias_maximum;
 		q->topic_alias_maximum = (u16)l->topic_aliases;
 	}
 	if (wanted != s->expiry_s) {
-		q->has |= 1ull << P_SESSION_EXPIRY;
+		q->has |= 1ull << PROP_session_expiry;
 		q->session_expiry = s->expiry_s;
 	}
 	if (l->retained_identity == 0) {
-		q->has |= 1ull << P_RETAIN_AVAILABLE;
+		q->has |= 1ull << PROP_retain_available;
 		q->retain_available = 0;
 	}
 }
@@ -116,7 +107,7 @@ static bool connack_accept(struct core *c, struct client *cl, const struct pkt_c
 	if (p->version == MQTT_5) {
 		connack_limits(s, p, &ack);
 		if (cl->hello->assigned) {
-			ack.props.has |= 1ull << P_ASSIGNED_ID;
+			ack.props.has |= 1ull << PROP_assigned_client_id;
 			ack.props.assigned_client_id = s->who->client_id;
 		}
 	}
@@ -133,11 +124,11 @@ static void client_accepts(struct core *c, struct client *cl, const struct pkt_c
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->receive_max = (u16)window;
 	if (p->version == MQTT_5) {
-		if (PROP_HAS(&p->props, P_RECEIVE_MAXIMUM))
+		if (PROP_HAS(&p->props, PROP_receive_maximum))
 			cl->receive_max = (u16)MIN(window, p->props.receive_maximum);
-		if (PROP_HAS(&p->props, P_PACKET_MAXIMUM))
+		if (PROP_HAS(&p->props, PROP_maximum_packet_size))
 			cl->max_packet = p->props.maximum_packet_size;
-		if (PROP_HAS(&p->props, P_ALIAS_MAXIMUM))
+		if (PROP_HAS(&p->props, PROP_topic_alias_maximum))
 			cl->alias_max_out = p->props.topic_alias_maximum;
 	}
 	cl->connected_wall_ms = wall;

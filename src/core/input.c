@@ -18,10 +18,8 @@ static void on_ping(struct core *c, struct client *cl, const struct frame *f, st
 /* A new Session Expiry Interval; it cannot come to life from zero (section 3.14.2.2.2). */
 static enum err goodbye_expiry(struct session *s, const struct pkt_disconnect *p)
 {
-	const u8 prop_session_expiry = 0x11;
-
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (!PROP_HAS(&p->props, prop_session_expiry))
+	if (!PROP_HAS(&p->props, PROP_session_expiry))
 		return E_OK;
 	if (s->expiry_s == 0 && p->props.session_expiry != 0)
 		return E_PROTO;

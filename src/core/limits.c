@@ -55,6 +55,11 @@ static void limits_clamp(struct core_limits *l)
 	l->publish_bytes = MAX(l->publish_bytes, 1u);
 }
 
+bool limits_user_properties(const struct core_limits *l, const struct props *p)
+{
+	return p->user_count <= l->user_properties && p->user_bytes <= l->user_property_bytes;
+}
+
 struct limits *limits_of(struct core *c, const struct core_listener *l, const struct grant *g)
 {
 	const struct policy_box *b = hub_policy(c->hub);

@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "core/impl.h"
 
-enum { P_AUTH_METHOD = 0x15 };
 enum { SHARD_SHIFT = 56, SLOT_BITS = 20, ASSIGNED_RANDOM = 20 };
 _Static_assert(WAIT_SLOTS_MAX == 1 << SLOT_BITS, "a login's id holds its slot");
 
@@ -122,11 +121,6 @@ static bool hello_keep(struct core *c, struct client *cl, const struct frame *f,
 	return true;
 }
 
-static bool user_properties_fit(const struct core_limits *l, const struct props *p)
-{
-	return p->user_count <= l->user_properties && p->user_bytes <= l->user_property_bytes;
-}
-
 static enum err connect_check(const struct client *cl, const struct pkt_connect *p)
 {
 	const struct core_limits *l = &cl->listener->device;
@@ -134,11 +128,11 @@ static enum err connect_check(const struct client *cl, const struct pkt_connect 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (p->version != MQTT_5)
 		return E_OK;
-	if (PROP_HAS(&p->props, P_AUTH_METHOD)) /* SPEC MQTT-4.12.0-1: we offer none */
+	if (PROP_HAS(&p->props, PROP_auth_method)) /* SPEC MQTT-4.12.0-1: we offer none */
 		return E_AUTH_METHOD;
-	if (!user_properties_fit(l, &p->props))
+	if (!limits_user_properties(l, &p->props))
 		return E_TOO_LARGE;
-	return p->has_will && !user_properties_fit(l, &p->will.props) ? E_TOO_LARGE : E_OK;
+	return p->has_will && !limits_user_properties(l, &p->will.props) ? E_TOO_LARGE : E_OK;
 }
 
 void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body)

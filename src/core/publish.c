@@ -4,13 +4,7 @@
 #include "base/mem.h"
 #include "core/impl.h"
 
-enum {
-	PROP_EXPIRY = 0x02,
-	PROP_ALIAS = 0x23,
-	REASON_NOBODY = 0x10,
-	MS = 1000,
-	V3_WINDOW_MIN = 1024
-};
+enum { REASON_NOBODY = 0x10, MS = 1000, V3_WINDOW_MIN = 1024 };
 
 /* ---- topic aliases ------------------------------------------------------------------- */
 
@@ -65,7 +59,7 @@ static enum err alias_resolve(struct client *cl, struct pkt_publish *p)
 	struct slice topic;
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->version != MQTT_5 || !PROP_HAS(&p->props, PROP_ALIAS))
+	if (cl->version != MQTT_5 || !PROP_HAS(&p->props, PROP_topic_alias))
 		return E_OK;
 	if (p->props.topic_alias == 0 || p->props.topic_alias > most)
 		return E_ALIAS;
@@ -83,7 +77,7 @@ static enum err alias_resolve(struct client *cl, struct pkt_publish *p)
  * ours). */
 static struct slice props_passed(struct core *c, const struct props *p)
 {
-	const u64 hop = 1ull << PROP_EXPIRY | 1ull << PROP_ALIAS;
+	const u64 hop = 1ull << PROP_message_expiry | 1ull << PROP_topic_alias;
 	struct props q;
 	struct wr w;
 	struct rd r;
@@ -118,7 +112,7 @@ static void msg_of_publish(struct core *c, const struct client *cl, const struct
 	if (cl->version != MQTT_5)
 		return;
 	m->props = props_passed(c, &p->props);
-	if (PROP_HAS(&p->props, PROP_EXPIRY))
+	if (PROP_HAS(&p->props, PROP_message_expiry))
 		m->expires_ms = MAX(c->now_ms + (u64)p->props.message_expiry * MS, 1u);
 }
 
@@ -239,8 +233,7 @@ static enum err publish_check(struct client *cl, struct pkt_publish *p)
 	const struct core_limits *l = client_limits(cl);
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->version == MQTT_5 && (p->props.user_count > l->user_properties ||
-				      p->props.user_bytes > l->user_property_bytes))
+	if (cl->version == MQTT_5 && !limits_user_properties(l, &p->props))
 		return E_TOO_LARGE;
 	/* SPEC MQTT-3.2.2-14: CONNACK said so. */
 	if (cl->version == MQTT_5 && p->retain && l->retained_identity == 0)

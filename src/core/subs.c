@@ -7,7 +7,6 @@
 
 enum { CODE_V3_FAILED = 0x80, CODE_NO_SUBSCRIPTION = 0x11, ACK_HEAD = 32, HOLE = UINT32_MAX };
 enum { NOT_GRANTED = 0xff };
-enum { PROP_SUBSCRIPTION_ID = 0x0b };
 
 static struct handle session_handle(const struct core *c, const struct session *s)
 {
@@ -303,10 +302,8 @@ static void ack_codes(struct core *c, struct client *cl, enum pkt_type type, u16
 
 static bool user_properties_fit(const struct client *cl, const struct props *p)
 {
-	const struct core_limits *l = client_limits(cl);
-
-	return cl->version != MQTT_5 ||
-	       (p->user_count <= l->user_properties && p->user_bytes <= l->user_property_bytes);
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	return cl->version != MQTT_5 || limits_user_properties(client_limits(cl), p);
 }
 
 /* Two bytes of scratch an entry: its code, and whether it is a new subscription. */
@@ -325,7 +322,7 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 		client_end(c, cl, err);
 		return;
 	}
-	if (cl->version == MQTT_5 && PROP_HAS(&p.props, PROP_SUBSCRIPTION_ID))
+	if (cl->version == MQTT_5 && PROP_HAS(&p.props, PROP_subscription_id))
 		id = p.props.subscription_id;
 	codes = core_scratch(c, 2u * p.count);
 	fresh = codes + p.count;

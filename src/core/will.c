@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "core/impl.h"
 
-enum { PROP_EXPIRY = 0x02, PROP_DELAY = 0x18, MS = 1000, VBI_MOST = 4 };
+enum { MS = 1000, VBI_MOST = 4 };
 
 /* The properties of the message that it becomes, without their length. */
 static struct slice will_props(const struct props *p, u8 **own)
@@ -15,7 +15,7 @@ static struct slice will_props(const struct props *p, u8 **own)
 	struct rd r;
 
 	*own = NULL;
-	q.has &= ~(1ull << PROP_EXPIRY | 1ull << PROP_DELAY);
+	q.has &= ~(1ull << PROP_message_expiry | 1ull << PROP_will_delay);
 	if (q.has == 0 && q.user_count == 0)
 		return SLICE_NONE;
 	*own = xmalloc(p->raw.n + VBI_MOST);
@@ -41,9 +41,9 @@ struct will *will_new(const struct pkt_connect *p, struct who *author, u32 delay
 
 	if (p->version == MQTT_5) {
 		view.props = will_props(&p->will.props, &own);
-		if (PROP_HAS(&p->will.props, PROP_DELAY))
+		if (PROP_HAS(&p->will.props, PROP_will_delay))
 			w->delay_s = MIN(p->will.props.will_delay, delay_max_s);
-		w->expires = PROP_HAS(&p->will.props, PROP_EXPIRY);
+		w->expires = PROP_HAS(&p->will.props, PROP_message_expiry);
 		w->expiry_s = w->expires ? p->will.props.message_expiry : 0;
 	}
 	kept = msg_keep(&m);

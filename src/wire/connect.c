@@ -10,8 +10,6 @@ enum {
 	F_PASSWORD = 0x40,
 	F_USERNAME = 0x80,
 	WILL_QOS_SHIFT = 3,
-	PROP_AUTH_METHOD = 0x15,
-	PROP_AUTH_DATA = 0x16,
 };
 
 /* Protocol name and level.  An unknown level is answered in the layout of 3.1.1, which every client
@@ -65,7 +63,7 @@ static void connect_flags(struct rd *r, struct pkt_connect *out)
 /* Authentication Data means nothing without a method (section 3.1.2.11.10). */
 static void auth_props_check(struct rd *r, const struct props *p)
 {
-	if (PROP_HAS(p, PROP_AUTH_DATA) && !PROP_HAS(p, PROP_AUTH_METHOD))
+	if (PROP_HAS(p, PROP_auth_data) && !PROP_HAS(p, PROP_auth_method))
 		rd_fail(r, E_PROTO);
 }
 

@@ -3,9 +3,6 @@
 #include "wire/codec.h"
 
 enum {
-	PROP_SESSION_EXPIRY = 0x11,
-	PROP_AUTH_METHOD = 0x15,
-	PROP_SERVER_REFERENCE = 0x1c,
 	WITH_WILL = 0x04,
 	REAUTHENTICATE = 0x19,
 };
@@ -27,11 +24,11 @@ static bool reason_fits_side(u8 reason, u32 type, enum peer_side side)
 static bool props_fit_side(const struct props *p, u32 type, enum peer_side side)
 {
 	if (type == PKT_AUTH)
-		return PROP_HAS(p, PROP_AUTH_METHOD);
+		return PROP_HAS(p, PROP_auth_method);
 	SPEC("MQTT-3.14.2-2");
 	if (side == FROM_SERVER)
-		return !PROP_HAS(p, PROP_SESSION_EXPIRY);
-	return !PROP_HAS(p, PROP_SERVER_REFERENCE);
+		return !PROP_HAS(p, PROP_session_expiry);
+	return !PROP_HAS(p, PROP_server_reference);
 }
 
 enum err pkt_disconnect_decode(const struct frame *f, enum mqtt_version v, enum peer_side side,

@@ -99,6 +99,10 @@ struct props {
 	u32 user_bytes;
 	struct slice raw; /* the property block as it came; views the packet */
 };
+/* PROP_topic_alias and so on: the identifiers, for PROP_HAS. */
+#define X(name, id, kind) PROP_##name = (id),
+enum prop_id { PROP_TABLE(X) };
+#undef X
 #define PROP_HAS(props, id) (((props)->has >> (id)) & 1)
 
 /* Walk the user properties of a decoded block: start with *pos = 0; false at the end. */

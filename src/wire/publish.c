@@ -1,8 +1,6 @@
 /* publish: PUBLISH (section 3.3), the packet that has to be fast. */
 #include "wire/codec.h"
 
-enum { PROP_SUBSCRIPTION_ID = 0x0b, PROP_TOPIC_ALIAS = 0x23 };
-
 /* The topic name, or none with an alias to stand for it. */
 static void publish_topic(struct rd *r, struct slice name, enum mqtt_version v,
 			  struct pkt_publish *out)
@@ -13,7 +11,7 @@ static void publish_topic(struct rd *r, struct slice name, enum mqtt_version v,
 		return;
 	}
 	SPEC("MQTT-3.3.2-1");
-	if (!PROP_HAS(&out->props, PROP_TOPIC_ALIAS))
+	if (!PROP_HAS(&out->props, PROP_topic_alias))
 		rd_fail(r, E_PROTO);
 }
 
@@ -37,7 +35,7 @@ enum err pkt_publish_decode(const struct frame *f, enum mqtt_version v, enum pee
 	else
 		props_none(&out->props);
 	SPEC("MQTT-3.3.4-6");
-	if (side == FROM_CLIENT && PROP_HAS(&out->props, PROP_SUBSCRIPTION_ID))
+	if (side == FROM_CLIENT && PROP_HAS(&out->props, PROP_subscription_id))
 		rd_fail(&r, E_PROTO);
 	if (r.err != E_OK)
 		return r.err;
