@@ -201,10 +201,9 @@ bool call_identity(struct auth *a, struct call *c, const char *key, struct ident
 	return e == E_OK;
 }
 
-static bool role_find(struct auth *a, struct call *c, const char *name, u32 *id)
+bool call_role_found(struct auth *a, struct call *c, const char *name, enum err e)
 {
 	char shown[LIM_NAME * 4 + 1];
-	enum err e = role_id(a->db, name, id);
 
 	log_escape(slice_str(name), shown, sizeof(shown));
 	if (e == E_NOT_FOUND)
@@ -212,6 +211,11 @@ static bool role_find(struct auth *a, struct call *c, const char *name, u32 *id)
 	else if (e != E_OK)
 		call_failed(a, c, e);
 	return e == E_OK;
+}
+
+static bool role_find(struct auth *a, struct call *c, const char *name, u32 *id)
+{
+	return call_role_found(a, c, name, role_id(a->db, name, id));
 }
 
 bool call_roles(struct auth *a, struct call *c, u32 out[static LIM_ROLES], u32 *n)

@@ -33,6 +33,8 @@ bool call_flag(struct call *c, const char *key);
 /* The identity named by "name" or another key; false and refused when there is none. */
 bool call_identity(struct auth *a, struct call *c, const char *key, struct identity *out);
 /* The roles named by "roles" as numbers; false and refused. */
+/* Was the role of that name read?  Refuses the call where e says that it was not. */
+bool call_role_found(struct auth *a, struct call *c, const char *name, enum err e);
 bool call_roles(struct auth *a, struct call *c, u32 out[static LIM_ROLES], u32 *n);
 
 enum password_step {

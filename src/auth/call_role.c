@@ -40,19 +40,9 @@ void op_role_list(struct auth *a, struct call *c)
 static bool role_read(struct auth *a, struct call *c, struct role_row *r)
 {
 	const char *name = call_str(c, "name", true);
-	char shown[LIM_NAME * 4 + 1];
-	enum err e;
 
 	r->text = NULL;
-	if (c->stopped)
-		return false;
-	e = role_by_name(a->db, name, r);
-	log_escape(slice_str(name), shown, sizeof(shown));
-	if (e == E_NOT_FOUND)
-		call_refuse(c, CODE_UNKNOWN_ROLE, "there is no role \"%s\"", shown);
-	else if (e != E_OK)
-		call_failed(a, c, e);
-	return e == E_OK;
+	return !c->stopped && call_role_found(a, c, name, role_by_name(a->db, name, r));
 }
 
 void op_role_show(struct auth *a, struct call *c)

@@ -354,13 +354,18 @@ void db_rollback(struct db *d)
 }
 
 /* ---- small values --------------------------------------------------------------------- */
+static enum err meta_get(struct db *d, const char *key, sqlite3_stmt **st)
+{
+	*st = db_use(d, SQL_META_GET);
+	bind_str(*st, 1, key);
+	return db_row(d, *st);
+}
+
 enum err db_meta_num(struct db *d, const char *key, u64 *out)
 {
-	sqlite3_stmt *st = db_use(d, SQL_META_GET);
-	enum err e;
+	sqlite3_stmt *st;
+	enum err e = meta_get(d, key, &st);
 
-	bind_str(st, 1, key);
-	e = db_row(d, st);
 	if (e == E_OK)
 		*out = col_num(st, 0);
 	sqlite3_reset(st);
@@ -369,11 +374,9 @@ enum err db_meta_num(struct db *d, const char *key, u64 *out)
 
 enum err db_meta_text(struct db *d, const char *key, char **out)
 {
-	sqlite3_stmt *st = db_use(d, SQL_META_GET);
-	enum err e;
+	sqlite3_stmt *st;
+	enum err e = meta_get(d, key, &st);
 
-	bind_str(st, 1, key);
-	e = db_row(d, st);
 	if (e == E_OK)
 		*out = xslicedup(col_bytes(st, 0));
 	sqlite3_reset(st);

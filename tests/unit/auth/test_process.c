@@ -254,12 +254,9 @@ static void whole_life(void **state)
 	assert_int_equal(proc_end(p, true), 0);
 }
 
-/* kill -9 directly after the answer: the revocation is there. */
-static void durable_when_answered(void **state)
+/* It runs and holds the device esp01, whose token it has given. */
+static void start_with_device(struct proc *p, char token[static TOKEN_CHARS + 1])
 {
-	struct proc *p = *state;
-	char token[TOKEN_CHARS + 1];
-	const struct m_identity *m;
 	json_t *j;
 
 	proc_start(p);
@@ -268,10 +265,20 @@ static void durable_when_answered(void **state)
 	give_key(p);
 	call(p, 1, "{\"op\":\"identity.add\",\"kind\":\"device\",\"name\":\"esp01\"}", -1);
 	j = answer(p, 1, E_OK);
-	snprintf(token, sizeof(token), "%s",
+	snprintf(token, TOKEN_CHARS + 1, "%s",
 		 json_string_value(json_object_get(
 			 json_array_get(json_object_get(j, "identities"), 0), "token")));
 	json_decref(j);
+}
+
+/* kill -9 directly after the answer: the revocation is there. */
+static void durable_when_answered(void **state)
+{
+	struct proc *p = *state;
+	char token[TOKEN_CHARS + 1];
+	const struct m_identity *m;
+
+	start_with_device(p, token);
 	call(p, 2, "{\"op\":\"identity.revoke\",\"name\":\"esp01\"}", -1);
 	assert_int_equal(next(p, p->broker)->type, IPC_IDENTITY); /* and broker never confirms */
 	kill(p->pid, SIGKILL);
@@ -346,19 +353,9 @@ static void foreign_key(void **state)
 	struct proc *p = *state;
 	struct m_token_key k = {{9}};
 	char token[TOKEN_CHARS + 1];
-	json_t *j;
 	int status;
 
-	proc_start(p);
-	assert_int_equal(next(p, p->sup)->type, IPC_READY);
-	confirm(p, IPC_POLICY);
-	give_key(p);
-	call(p, 1, "{\"op\":\"identity.add\",\"kind\":\"device\",\"name\":\"esp01\"}", -1);
-	j = answer(p, 1, E_OK);
-	snprintf(token, sizeof(token), "%s",
-		 json_string_value(json_object_get(
-			 json_array_get(json_object_get(j, "identities"), 0), "token")));
-	json_decref(j);
+	start_with_device(p, token);
 	assert_int_equal(proc_end(p, true), 0);
 	proc_start(p);
 	assert_int_equal(next(p, p->sup)->type, IPC_READY);
