@@ -116,6 +116,7 @@ void deliver_targets(struct core *c, struct msg **m, const struct topic *t, cons
 {
 	ASSERT((*m)->magic == MSG_MAGIC);
 	ASSERT((*m)->qos <= 2);
+	ASSERT((*m)->topic.n != 0 && (*m)->topic.n <= UINT16_MAX); /* as it is written */
 	c->nreceivers = c->nids = 0;
 	for (u32 i = 0; i < v->n; i++)
 		target_add(c, *m, t, &v->v[i], age);

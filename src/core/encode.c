@@ -20,11 +20,9 @@ static u32 ids_size(const u32 *ids)
 	return n;
 }
 
-static void shape_of(const struct core *c, const struct client *cl, const struct msg *m,
-		     const struct outgoing *o, struct shape *s)
+static inline void shape_of(const struct core *c, const struct client *cl, const struct msg *m,
+			    const struct outgoing *o, struct shape *s)
 {
-	ASSERT(m->topic.n != 0);
-	ASSERT(m->topic.n <= UINT16_MAX);
 	*s = (struct shape){.head = 2 + m->topic.n + (o->pid != 0 ? 2 : 0)};
 	if (cl->version != MQTT_5)
 		return;

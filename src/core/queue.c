@@ -51,7 +51,6 @@ static bool fits_client(struct core *c, struct session *s, const struct msg *m,
 {
 	u64 size = publish_size(c, s->client, m, o);
 
-	ASSERT(s->client != NULL);
 	if (size != 0 && size <= s->client->max_packet)
 		return true;
 	session_dropped(c, s, m, E_TOO_LARGE);
