@@ -60,26 +60,23 @@ static int run_words(const char *const words[], int fd)
 	return run(argv, fd);
 }
 
-/* picketd beside this program, else by PATH. */
+/* picketd beside this program, or in the sbin beside its bin (which a person's PATH often lacks),
+ * else by PATH. */
 static void picketd_path(char *out, size_t cap)
 {
+	static const char *const places[] = {"picketd", "../sbin/picketd"};
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	const char *slash;
 
-	snprintf(out, cap, "picketd");
-	if (n <= 0)
-		return;
-	self[n] = 0;
+	self[MAX(n, 0)] = 0;
 	slash = strrchr(self, '/');
-	if (slash == NULL)
-		return;
-	*slash = 0;
-	if (strlen(self) + sizeof("/picketd") > cap)
-		return;
-	snprintf(out, cap, "%s/picketd", self);
-	if (access(out, X_OK) != 0)
-		snprintf(out, cap, "picketd");
+	for (size_t i = 0; slash != NULL && i < ARRAY_LEN(places); i++) {
+		int len = snprintf(out, cap, "%.*s%s", (int)(slash - self + 1), self, places[i]);
+		if (len > 0 && (size_t)len < cap && access(out, X_OK) == 0)
+			return;
+	}
+	snprintf(out, cap, "picketd");
 }
 
 /* The machine's own service, when there is one and nothing else was asked for. */

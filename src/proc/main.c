@@ -127,5 +127,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	/* Nor is what else was open there any business of a daemon's. */
+	if (close_range(STDERR_FILENO + 1, ~0u, 0) != 0)
+		return 1;
 	return supervisor_main(&o);
 }

@@ -2,11 +2,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
 
-from picket import BUILD, ROOT, sanitized
+from picket import BUILD, ROOT, free_port, sanitized
 
 FILES = {"opt/picket/sbin/picketd", "opt/picket/bin/picket", "opt/picket/lib/systemd/system/picketd.service",
          "opt/picket/lib/sysusers.d/picket.conf", "opt/picket/lib/tmpfiles.d/picket.conf",
@@ -67,3 +68,18 @@ def test_the_installed_configuration_is_valid(installed, tmp_path):
                        capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
     assert subprocess.run([installed / "opt/picket/bin/picket", "help"], capture_output=True).returncode == 0
+
+
+def test_init_finds_what_was_installed_beside_it(installed, tmp_path):
+    """The PATH of a plain user on Debian has no sbin."""
+    conf, state = tmp_path / "picket.conf", tmp_path / "state"
+    conf.write_text(f'state_dir = "{state}"\nrun_dir = "{tmp_path}/run"\nlistener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n')
+    for folder in (tmp_path, installed, *installed.parents):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    r = subprocess.run([installed / "opt/picket/bin/picket", "init", "--config", conf], env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    try:
+        assert r.returncode in (0, 3), r.stdout + r.stderr
+    finally:
+        if (state / "lock").exists():
+            os.kill(int((state / "lock").read_text()), signal.SIGTERM)

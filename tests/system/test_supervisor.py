@@ -261,12 +261,13 @@ def test_closed_standard_descriptors_stay_out_of_the_state(tmp_path):
     conf = tmp_path / "picket.conf"
     conf.write_text(f'listener mqtts {{ bind = "127.0.0.1:{free_port()}" }}\n')
     tmp_path.chmod(0o755)
-    subprocess.run(f"exec {BUILD}/picketd --config {conf} --state {tmp_path}/state --run {tmp_path}/run 0<&- 1>&- 2>&-",
+    subprocess.run(f"exec {BUILD}/picketd --config {conf} --state {tmp_path}/state --run {tmp_path}/run 0<&- 1>&- 2>&- 9</etc/passwd",
                    shell=True, check=True, timeout=60)
     try:
         assert (tmp_path / "state/lock").read_text().isdigit()
         pid = int((tmp_path / "state/lock").read_text())
         assert {os.readlink(f"/proc/{pid}/fd/{n}") for n in (0, 1, 2)} == {"/dev/null"}
+        assert "/etc/passwd" not in {os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
     finally:
         stop_daemon(tmp_path)
 
