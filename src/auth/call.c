@@ -325,6 +325,7 @@ static void call_free(struct auth *a, struct call *c)
 {
 	TAILQ_REMOVE(&a->calls, c, next);
 	timer_stop(a->wheel, &c->timer);
+	timer_stop(a->wheel, &c->again);
 	json_decref(c->req);
 	json_decref(c->reply);
 	mem_wipe(c->hash, sizeof(c->hash));
@@ -392,7 +393,7 @@ static void call_timeout(struct timer *t)
 
 static void call_settle(struct auth *a, struct call *c)
 {
-	if (c->hashing)
+	if (c->hashing || timer_running(&c->again))
 		return; /* call_run comes again */
 	if (c->waiting == 0) {
 		call_answer(a, c);
@@ -423,6 +424,19 @@ static void call_run(struct auth *a, struct call *c)
 	call_settle(a, c);
 }
 
+static void call_run_again(struct timer *t)
+{
+	struct call *c = CONTAINER_OF(t, struct call, again);
+
+	call_run(c->auth, c);
+}
+
+void call_again(struct auth *a, struct call *c)
+{
+	ASSERT(!c->stopped);
+	timer_start(a->wheel, &c->again, auth_now(a) + 1);
+}
+
 void call_start(struct auth *a, u64 id, const struct m_call *m, struct slice json)
 {
 	struct call *c = xcalloc(1, sizeof(*c));
@@ -435,6 +449,7 @@ void call_start(struct auth *a, u64 id, const struct m_call *m, struct slice jso
 	c->auth = a;
 	c->op = "";
 	c->timer.fire = call_timeout;
+	c->again.fire = call_run_again;
 	c->reply = json_object();
 	TAILQ_INSERT_TAIL(&a->calls, c, next);
 	if (json.n <= LIM_CALL_BYTES)

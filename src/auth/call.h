@@ -32,9 +32,9 @@ u64 call_num(struct call *c, const char *key, u64 otherwise);
 bool call_flag(struct call *c, const char *key);
 /* The identity named by "name" or another key; false and refused when there is none. */
 bool call_identity(struct auth *a, struct call *c, const char *key, struct identity *out);
-/* The roles named by "roles" as numbers; false and refused. */
 /* Was the role of that name read?  Refuses the call where e says that it was not. */
 bool call_role_found(struct auth *a, struct call *c, const char *name, enum err e);
+/* The roles named by "roles" as numbers; false and refused. */
 bool call_roles(struct auth *a, struct call *c, u32 out[static LIM_ROLES], u32 *n);
 
 enum password_step {
@@ -43,6 +43,9 @@ enum password_step {
 	PASSWORD_WAIT /* return now */
 };
 enum password_step call_password(struct auth *a, struct call *c, const char *name);
+
+/* The handler runs again in a later turn: a long answer must not hold up logins. */
+void call_again(struct auth *a, struct call *c);
 
 bool call_begin(struct auth *a, struct call *c);
 /* e: what the writing came to.  Commit, or take back for dry runs and failures; false: refused. */

@@ -101,14 +101,21 @@ void op_identity_list(struct auth *a, struct call *c)
 
 	if (c->stopped)
 		return;
-	login_seen_flush(a);
-	list = json_array();
-	while ((e = identity_after(a->db, i.name, &i)) == E_OK) {
-		if (list_wants(&i, kind, prefix, never))
+	if (c->after[0] == '\0') {
+		login_seen_flush(a);
+		call_set(c, "identities", json_array());
+	}
+	list = json_object_get(c->reply, "identities");
+	memcpy(i.name, c->after, sizeof(i.name));
+	for (u32 n = 0; n < LIM_LIST_TURN && e == E_OK; n++) {
+		e = identity_after(a->db, i.name, &i);
+		if (e == E_OK && list_wants(&i, kind, prefix, never))
 			json_array_append_new(list, identity_json(a, &i));
 	}
-	call_set(c, "identities", list);
-	if (e != E_NOT_FOUND)
+	memcpy(c->after, i.name, sizeof(c->after));
+	if (e == E_OK)
+		call_again(a, c);
+	else if (e != E_NOT_FOUND)
 		call_failed(a, c, e);
 }
 

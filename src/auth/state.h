@@ -22,6 +22,7 @@ enum {
 	LIM_UNCONFIRMED = 256, /* identity changes on their way to broker at once */
 	LIM_ADD = 10000,       /* identities of one call */
 	LIM_CHANGES = 10240,   /* identities changed by one call */
+	LIM_LIST_TURN = 500,   /* identities of a list read in one turn */
 	LIM_CALL_BYTES = 16 << 20,
 	LIM_CONFS_BEFORE = 3,
 	CONFIRM_WAIT_MS = 5000, /* for broker, before a call is answered with a warning */
@@ -75,7 +76,8 @@ struct call {
 	struct change change;
 	u32 waiting; /* outs that broker has not confirmed */
 	bool hashing;
-	struct timer timer;
+	struct timer timer, again; /* again: call_again */
+	char after[LIM_NAME + 1];  /* of a list: the last name that it has */
 	struct auth *auth;
 	TAILQ_ENTRY(call) next;
 };

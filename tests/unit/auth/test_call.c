@@ -523,10 +523,34 @@ static void codes_are_whole(void **state)
 #undef X
 }
 
+/* A list of a fleet is read in several turns: who logs in meanwhile does not wait for its end. */
+static void long_list_lets_logins_through(void **state)
+{
+	struct fx *f = *state;
+	const struct m_call m = {.uid = 1000, .admin = true};
+	char token[TOKEN_CHARS + 1];
+	u32 turns = 0;
+	u64 login;
+
+	fx_device(f, "zz", token);
+	fx_call(f,
+		"{'op':'identity.add','kind':'device','prefix':'d','count':1200,'auth':'token'}");
+	fx_ok(f);
+	call_start(f->a, 77777, &m, SLICE_LIT("{\"op\":\"identity.list\"}"));
+	assert_int_not_equal(f->reply_id, 77777);
+	login = fx_ask(f, "zz", "zz", token);
+	assert_non_null(fx_verdict_of(f, login));
+	for (; f->reply_id != 77777 && turns < 10; turns++)
+		fx_pass(f, 1);
+	assert_int_equal(turns, 2);
+	assert_int_equal(json_array_size(json_object_get(f->reply, "identities")), 1201);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FX(every_call_has_a_handler),
+		FX(long_list_lets_logins_through),
 		FX(bad_calls_are_refused),
 		FX(reading_is_not_changing),
 		FX(add_many),
