@@ -81,8 +81,9 @@ static void conf_json(json_t *out, const struct conf *c)
 	X(msgs_out)                                                                                \
 	X(bytes_in)                                                                                \
 	X(bytes_out)                                                                               \
-	X(logins_ok) X(logins_refused) X(denied_publish) X(denied_subscribe) X(denied_delivery)    \
-		X(dropped) X(malformed) X(plaintext_logins) X(policy_generation) X(tls_handshakes) \
+	X(logins_ok)                                                                               \
+	X(logins_refused) X(denied_publish) X(denied_subscribe) X(denied_delivery) X(dropped)      \
+		X(malformed) X(plaintext_logins) X(policy_generation) X(tls_handshakes)            \
 			X(tls_failed)
 
 static void broker_json(json_t *out, const struct part *p)
@@ -157,8 +158,9 @@ static json_t *row_text(const char *s, size_t cap)
 	X(bytes_out)                                                                               \
 	X(denied)                                                                                  \
 	X(dropped)                                                                                 \
-	X(version) X(keep_alive_s) X(subscriptions) X(queued) X(inflight) X(shard) X(kind)         \
-		X(online) X(clean) X(quirks)
+	X(version)                                                                                 \
+	X(keep_alive_s) X(subscriptions) X(queued) X(inflight) X(shard) X(kind) X(online) X(clean) \
+		X(quirks)
 
 static json_t *row_json(const struct client_row *row)
 {
