@@ -91,6 +91,7 @@ struct sub {
 	bool no_local, retain_as_published;
 	bool clear; /* under serial: nothing of it is denied */
 	u64 serial; /* of the rights that clear was judged under; 0: judge again */
+	u64 place;  /* in the index */
 	u8 text[];  /* the filter as it came, "$share/…" and all */
 };
 

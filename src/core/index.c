@@ -44,8 +44,10 @@ static struct subrefs *refs_copy(const struct subrefs *old, u32 room)
 		u32 gen = LOAD(old->v[i].gen);
 		if (gen == 0)
 			continue;
-		r->v[k] = (struct subref){
-			.slot = old->v[i].slot, .sub = old->v[i].sub, .shard = old->v[i].shard};
+		r->v[k] = (struct subref){.slot = old->v[i].slot,
+					  .sub = old->v[i].sub,
+					  .shard = old->v[i].shard,
+					  .place = old->v[i].place};
 		atomic_init(&r->v[k++].gen, gen);
 	}
 	ASSERT(k == live);
@@ -63,7 +65,8 @@ static void refs_replace(struct epoch *e, _Atomic(void *) *at, struct subrefs *f
 		epoch_retire(e, &old->gc, refs_drop);
 }
 
-static void refs_add(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u32 sub)
+static void refs_add(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u32 sub,
+		     u64 place)
 {
 	struct subrefs *r = LOAD(*at);
 	bool fresh = r == NULL || LOAD(r->n) == r->cap;
@@ -77,31 +80,40 @@ static void refs_add(struct epoch *e, _Atomic(void *) *at, const struct handle *
 	r->v[n].slot = s->slot;
 	r->v[n].shard = s->shard;
 	r->v[n].sub = sub;
+	r->v[n].place = place;
+	ASSERT(n == 0 || r->v[n - 1].place < place);
 	PUBLISH(r->v[n].gen, s->gen);
 	PUBLISH(r->n, n + 1);
 	if (fresh)
 		refs_replace(e, at, r);
 }
 
-static struct subref *refs_find(struct subrefs *r, const struct handle *s, u32 sub)
+/* Thousands may want the same topic, and all may leave at once. */
+static struct subref *refs_find(struct subrefs *r, u64 place)
 {
-	for (u32 i = LOAD(r->n); i-- > 0;) {
-		struct subref *v = &r->v[i];
-		if (v->slot == s->slot && v->shard == s->shard && v->sub == sub &&
-		    LOAD(v->gen) == s->gen)
-			return v;
+	u32 low = 0, high = LOAD(r->n);
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+		if (r->v[mid].place < place)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	return NULL;
+	ASSERT(low < LOAD(r->n));
+	ASSERT(r->v[low].place == place);
+	return &r->v[low];
 }
 
-static void refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u32 sub)
+static void refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u64 place)
 {
 	struct subrefs *r = LOAD(*at);
 	struct subref *v;
 
 	ASSERT(r != NULL);
-	v = refs_find(r, s, sub);
-	ASSERT(v != NULL);
+	v = refs_find(r, place);
+	ASSERT(v->slot == s->slot && v->shard == s->shard);
+	ASSERT(LOAD(v->gen) == s->gen);
 	PUBLISH(v->gen, 0);
 	r->marks++;
 	ASSERT(r->marks <= LOAD(r->n));
@@ -190,12 +202,12 @@ static struct group *group_make(struct index *x, struct node *n, struct slice na
 }
 
 static void group_leave(struct index *x, struct node *n, const struct filter *f,
-			const struct handle *s, u32 sub)
+			const struct handle *s, u64 place)
 {
 	struct group *g = groups_find(LOAD(n->extra), f->share);
 
 	ASSERT(g != NULL);
-	refs_remove(x->epoch, &g->members, s, sub);
+	refs_remove(x->epoch, &g->members, s, place);
 	if (LOAD(g->members) != NULL)
 		return;
 	groups_change(x, n, NULL, g);
@@ -235,6 +247,7 @@ u32 group_size(const struct group *g)
 void index_init(struct index *x, struct epoch *e, const struct hash_key *key)
 {
 	x->epoch = e;
+	x->places = 0;
 	atomic_init(&x->subscriptions, 0);
 	ASSERT(pthread_mutex_init(&x->lock, NULL) == 0);
 	tree_init(&x->tree, e, key);
@@ -248,25 +261,28 @@ void index_free(struct index *x)
 	pthread_mutex_destroy(&x->lock);
 }
 
-void index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub)
+u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub)
 {
 	struct path p = path_filter(f);
 	struct path_hash h;
 	struct node *n;
+	u64 place;
 
 	ASSERT(f->nlevel > 0);
 	tree_hash(&x->tree, &p, &h);
 	pthread_mutex_lock(&x->lock);
+	place = ++x->places;
 	n = tree_make(&x->tree, &p, &h);
 	if (f->share.n != 0)
-		refs_add(x->epoch, &group_make(x, n, f->share)->members, s, sub);
+		refs_add(x->epoch, &group_make(x, n, f->share)->members, s, sub, place);
 	else
-		refs_add(x->epoch, &n->value, s, sub);
+		refs_add(x->epoch, &n->value, s, sub, place);
 	pthread_mutex_unlock(&x->lock);
 	atomic_fetch_add_explicit(&x->subscriptions, 1, memory_order_relaxed);
+	return place;
 }
 
-void index_remove(struct index *x, const struct filter *f, const struct handle *s, u32 sub)
+void index_remove(struct index *x, const struct filter *f, const struct handle *s, u64 place)
 {
 	struct path p = path_filter(f);
 	struct path_hash h;
@@ -277,9 +293,9 @@ void index_remove(struct index *x, const struct filter *f, const struct handle *
 	n = tree_find(&x->tree, &p, &h);
 	ASSERT(n != NULL);
 	if (f->share.n != 0)
-		group_leave(x, n, f, s, sub);
+		group_leave(x, n, f, s, place);
 	else
-		refs_remove(x->epoch, &n->value, s, sub);
+		refs_remove(x->epoch, &n->value, s, place);
 	tree_prune(&x->tree, n);
 	pthread_mutex_unlock(&x->lock);
 	ASSERT(atomic_fetch_sub_explicit(&x->subscriptions, 1, memory_order_relaxed) > 0);

@@ -24,6 +24,7 @@ struct subref { /* immutable but for gen, which becomes 0 when the subscription 
 	u32 slot;
 	_Atomic u32 gen;
 	u32 sub, shard;
+	u64 place; /* ascending in every array, so one is found by halving */
 };
 
 struct subrefs {
@@ -53,6 +54,7 @@ struct index {
 	struct tree tree;
 	struct epoch *epoch;
 	pthread_mutex_t lock; /* writers */
+	u64 places;	      /* given out so far; under the lock */
 	_Atomic u64 subscriptions;
 };
 
@@ -68,9 +70,9 @@ struct match {
 
 void index_init(struct index *x, struct epoch *e, const struct hash_key *key);
 void index_free(struct index *x); /* nothing is subscribed any more */
-/* Published when it returns.  Any thread. */
-void index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub);
-void index_remove(struct index *x, const struct filter *f, const struct handle *s, u32 sub);
+/* Published when it returns.  Returns its place, with which it is removed.  Any thread. */
+u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub);
+void index_remove(struct index *x, const struct filter *f, const struct handle *s, u64 place);
 
 void match_init(struct match *m, u32 nshards);
 void match_free(struct match *m);

@@ -67,7 +67,7 @@ static void subs_remove(struct core *c, struct session *s, u32 i)
 	ASSERT(s->subs[i] != NULL);
 	ASSERT(s->subs_n > 0);
 	ASSERT(c->stats.subscriptions > 0);
-	index_remove(&c->hub->index, &s->subs[i]->filter, &h, i);
+	index_remove(&c->hub->index, &s->subs[i]->filter, &h, s->subs[i]->place);
 	free(s->subs[i]);
 	s->subs[i] = NULL;
 	s->subs_n--;
@@ -166,7 +166,7 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 	b->serial = serial;
 	if (!*is_new)
 		return;
-	index_add(&c->hub->index, &b->filter, &h, i);
+	b->place = index_add(&c->hub->index, &b->filter, &h, i);
 	s->subs_n++;
 	atomic_fetch_add(&s->who->pr->subscriptions, 1);
 	c->stats.subscriptions++;

@@ -16,6 +16,7 @@ struct want {
 	struct filter f;
 	struct handle h;
 	u32 sub;
+	u64 place;
 	bool live;
 };
 
@@ -86,7 +87,7 @@ static void check_match(struct index *x, struct match *m, const struct want *wan
 static void flip(struct index *x, struct want *w, u32 i)
 {
 	if (w->live) {
-		index_remove(x, &w->f, &w->h, w->sub);
+		index_remove(x, &w->f, &w->h, w->place);
 		w->live = false;
 		return;
 	}
@@ -95,7 +96,7 @@ static void flip(struct index *x, struct want *w, u32 i)
 	w->h = (struct handle){rnd(SHARDS), i, 1 + rnd(5)};
 	w->sub = i;
 	w->live = true;
-	index_add(x, &w->f, &w->h, w->sub);
+	w->place = index_add(x, &w->f, &w->h, w->sub);
 }
 
 static void test_index_is_exact(void **state)
@@ -141,6 +142,7 @@ static void test_group_takes_turns(void **state)
 	struct path p;
 	struct path_hash ph;
 	struct handle h[3], got;
+	u64 place[3];
 	u32 sub, seen[3] = {0};
 
 	epoch_init(&e, 1);
@@ -150,7 +152,7 @@ static void test_group_takes_turns(void **state)
 	assert_int_equal(topic_parse(SLICE_LIT("a/b"), &t), E_OK);
 	for (u32 i = 0; i < 3; i++) {
 		h[i] = (struct handle){i, 10 + i, 1};
-		index_add(&x, &f, &h[i], i);
+		place[i] = index_add(&x, &f, &h[i], i);
 	}
 	p = path_topic(&t);
 	tree_hash(&x.tree, &p, &ph);
@@ -166,7 +168,7 @@ static void test_group_takes_turns(void **state)
 	epoch_leave(&e, 0);
 	for (u32 i = 0; i < 3; i++) {
 		assert_int_equal(seen[i], 3);
-		index_remove(&x, &f, &h[i], i);
+		index_remove(&x, &f, &h[i], place[i]);
 	}
 	match_free(&m);
 	index_free(&x);

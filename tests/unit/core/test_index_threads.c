@@ -50,6 +50,7 @@ static void *writer(void *arg)
 	for (u32 i = 0; i < ROUNDS; i++) {
 		struct handle h = {me, i, 1};
 		struct filter f;
+		u64 place;
 		snprintf(text, sizeof(text),
 			 i % 5 == 0   ? "n/+"
 			 : i % 7 == 0 ? "$share/g/n/%u"
@@ -57,9 +58,9 @@ static void *writer(void *arg)
 			 i % NAMES);
 		f = filter_of(text);
 		epoch_enter(&hub->epoch, me);
-		index_add(&hub->index, &f, &h, i);
+		place = index_add(&hub->index, &f, &h, i);
 		retain(i);
-		index_remove(&hub->index, &f, &h, i);
+		index_remove(&hub->index, &f, &h, place);
 		epoch_leave(&hub->epoch, me);
 		epoch_collect(&hub->epoch);
 	}
@@ -120,11 +121,12 @@ static void test_threads(void **state)
 	struct filter f = filter_of("n/+");
 	pthread_t t[WRITERS + READERS];
 	u32 id[WRITERS + READERS];
+	u64 place;
 
 	hub = hub_new(&(struct hub_options){
 		.nshards = WRITERS + READERS, .retained_total = 1000, .retained_bytes = 1 << 20});
 	author = who_new(hub, principal_of_answer(hub, &a), &(struct who_login){.addr = addr});
-	index_add(&hub->index, &f, &h, STEADY);
+	place = index_add(&hub->index, &f, &h, STEADY);
 	for (u32 i = 0; i < WRITERS + READERS; i++) {
 		id[i] = i;
 		assert_int_equal(pthread_create(&t[i], NULL, i < WRITERS ? writer : reader, &id[i]),
@@ -133,7 +135,7 @@ static void test_threads(void **state)
 	for (u32 i = 0; i < WRITERS + READERS; i++)
 		pthread_join(t[i], NULL);
 	assert_int_equal(failures, 0);
-	index_remove(&hub->index, &f, &h, STEADY);
+	index_remove(&hub->index, &f, &h, place);
 	who_unref(&author);
 	hub_free(&hub);
 }
