@@ -1,7 +1,8 @@
 /* refuse: how a CONNECT is refused.
  *
  * A refused credential is answered on a grid of fixed times after CONNECT and always with the same
- * bytes, so neither says why (I31).  What says nothing about a credential is answered at once. */
+ * bytes, so neither says why (I31); where such refusals crowd, the oldest leave early.  What says
+ * nothing about a credential is answered at once. */
 #include "base/mem.h"
 #include "core/impl.h"
 

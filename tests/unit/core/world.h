@@ -64,7 +64,7 @@ struct world {
 	struct login *logins, **logins_tail;
 	bool hold_logins, hold_posts;
 	bool hold_rejudge; /* a policy is judged turn by turn */
-	bool allow_all; /* every login is this identity 0 */
+	bool allow_all;	   /* every login is this identity 0 */
 	struct identity identity[W_IDENTITIES];
 	u32 identities;
 	u64 generation;
