@@ -17,7 +17,13 @@
 #include "proc/sandbox.h"
 #include "proc/supervisor.h"
 
-enum { START_MS = 60 * 1000, STOP_MS = 8 * 1000, EVENTS = 32, MSGS_PER_TURN = 64 };
+enum {
+	START_MS = 60 * 1000,
+	STOP_MS = 8 * 1000,
+	LOST_MS = 2 * 1000,
+	EVENTS = 32,
+	MSGS_PER_TURN = 64
+};
 
 void sup_watch(struct sup *s, int fd, u32 kind, enum role role, u32 events, bool known)
 {
@@ -196,8 +202,9 @@ static void link_read(struct sup *s, enum role from, u32 events)
 		return;
 	if (e == E_IPC)
 		child_kill(s, from, "sent a message that broke the rules");
-	/* It is dead or about to be; SIGCHLD does the rest. */
+	/* It is dead or about to be; SIGCHLD does the rest, or the timer. */
 	ipc_link_free(&c->link);
+	c->lost_ms = clock_mono_ms();
 }
 
 /* ---- signals, lines, timers ---- */
@@ -256,6 +263,12 @@ static void deadline_passed(struct sup *s)
 	}
 }
 
+/* Who lives on without a link to us can neither be reloaded nor told to stop. */
+static bool lives_unlinked(const struct sup *s, const struct sup_child *c)
+{
+	return s->phase != PH_STOPPING && c->pid != 0 && c->lost_ms != 0;
+}
+
 static void timers_run(struct sup *s)
 {
 	u64 now = clock_mono_ms();
@@ -267,6 +280,10 @@ static void timers_run(struct sup *s)
 		if (s->phase != PH_STOPPING && c->pid == 0 && c->restart_at_ms != 0 &&
 		    now >= c->restart_at_ms)
 			child_spawn(s, (enum role)r);
+		if (lives_unlinked(s, c) && now >= c->lost_ms + LOST_MS) {
+			c->lost_ms = 0;
+			child_kill(s, (enum role)r, "has closed its link to the supervisor");
+		}
 	}
 	if (s->watchdog_ms != 0 && now >= s->watchdog_at_ms) {
 		sd_notify(0, "WATCHDOG=1");
@@ -290,6 +307,8 @@ static int wait_ms(const struct sup *s)
 		if (s->child[r].pid == 0 && s->child[r].restart_at_ms != 0 &&
 		    s->phase != PH_STOPPING)
 			next = MIN(next, s->child[r].restart_at_ms);
+		if (lives_unlinked(s, &s->child[r]))
+			next = MIN(next, s->child[r].lost_ms + LOST_MS);
 	}
 	return next <= now ? 0 : (int)(next - now);
 }

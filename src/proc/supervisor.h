@@ -38,6 +38,7 @@ struct sup_child {
 	u32 restarts, seccomp, landlock_abi;
 	u32 backoff_ms;
 	u64 started_ms, restart_at_ms; /* 0: no restart planned */
+	u64 lost_ms;		       /* it lives and its link is closed, since then; 0: no */
 	struct linebuf lines;
 };
 

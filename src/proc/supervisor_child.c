@@ -302,6 +302,7 @@ void child_died(struct sup *s, enum role role, int status)
 		c->lines.fd = -1;
 	}
 	ipc_link_free(&c->link);
+	c->lost_ms = 0;
 	c->pid = 0;
 	c->ready = false;
 	c->seccomp = c->landlock_abi = 0;

@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-NR = {"open": 2, "mmap": 9, "mprotect": 10, "socket": 41, "connect": 42, "bind": 49, "clone": 56, "fork": 57, "execve": 59,
+NR = {"open": 2, "close": 3, "mmap": 9, "mprotect": 10, "socket": 41, "connect": 42, "bind": 49, "clone": 56, "fork": 57, "execve": 59,
       "kill": 62, "truncate": 76, "ptrace": 101, "setuid": 105, "getppid": 110, "mount": 165, "tgkill": 234, "openat": 257, "unlinkat": 263,
       "process_vm_readv": 310, "bpf": 321, "execveat": 322, "io_uring_setup": 425}
 AT_FDCWD = -100

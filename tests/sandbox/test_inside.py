@@ -131,6 +131,14 @@ def test_auth_has_its_folder_and_no_other(running):
     assert attempt(running, "auth", "execve", "/bin/true", 0, 0) == KILLED
 
 
+def test_who_closes_its_link_to_the_supervisor_is_ended(running):
+    """It could neither be reloaded nor be told to stop."""
+    pid = running.children()["auth"]
+    assert attempt(running, "auth", "close", 3) == 0
+    wait_back(running, "auth", pid)
+    assert "auth has closed its link to the supervisor" in running.log()
+
+
 def test_status_says_which_landlock(running):
     for process in running.status()["processes"]:
         assert process["seccomp"] == 1
