@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "auth/hasher.h"
 #include "base/clock.h"
 
 #define HASHER_MAGIC 0x4a5b3e11u
-enum { WAITING_MIN = 16, WAITING_MAX = 4096, FIRST_GUESS_US = 50000 };
+enum { WAITING_MIN = 16, WAITING_MAX = 4096, FIRST_GUESS_US = 50000, HASHER_NICE = 10 };
 TAILQ_HEAD(hash_jobs, hash_job);
 
 struct hasher {
@@ -109,6 +110,8 @@ static void *thread_main(void *arg)
 	u64 began;
 
 	OBJ_CHECK(h, HASHER_MAGIC);
+	/* A flood of logins slows logins, never messages: the shards' threads go first. */
+	(void)setpriority(PRIO_PROCESS, 0, HASHER_NICE);
 	pthread_mutex_lock(&h->lock);
 	while ((j = job_next(h)) != NULL) {
 		began = clock_mono_ms();

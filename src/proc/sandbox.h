@@ -17,7 +17,8 @@ enum sandbox_group {
 	SB_FILES = 1 << 3,   /* write and sync files that were handed over */
 	SB_CONNECT = 1 << 4, /* make TCP sockets and connect them */
 	SB_WATCH = 1 << 5,   /* sendfile and inotify, for the admin process' streams */
-	SB_ALL = 1 << 6,     /* sanitizer builds: everything but new programs */
+	SB_YIELD = 1 << 6,   /* lower the priority of threads that compute for long */
+	SB_ALL = 1 << 7,     /* sanitizer builds: everything but new programs */
 };
 
 struct sandbox_row {

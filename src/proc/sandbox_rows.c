@@ -15,7 +15,7 @@
 static const struct sandbox_row rows[] = {
 	/* role, groups, folder, bytes of a file, processes and threads */
 	{ROLE_BROKER, SB_COMMON | SB_ACCEPT, false, ANY, 256},
-	{ROLE_AUTH, SB_COMMON | SB_FILES | SB_FOLDER, true, ANY, 64},
+	{ROLE_AUTH, SB_COMMON | SB_FILES | SB_FOLDER | SB_YIELD, true, ANY, 64},
 	{ROLE_KEYS, SB_COMMON | SB_FILES, false, 1 << 20, 8},
 	{ROLE_ADMIN, SB_COMMON | SB_ACCEPT | SB_WATCH, false, ANY, 64},
 	{ROLE_CANARY, SB_COMMON | SB_CONNECT, false, 0, 8},
@@ -194,6 +194,8 @@ static const struct call calls[] = {
 	CALL(SB_FOLDER, fstatfs),
 	CALL(SB_FOLDER, flock),
 	CALL(SB_FOLDER, fchown),
+
+	CALL(SB_YIELD, setpriority),
 
 	CALL_IF(SB_CONNECT, socket, 0, UINT64_MAX, AF_INET),
 	CALL_IF(SB_CONNECT, socket, 0, UINT64_MAX, AF_INET6),
