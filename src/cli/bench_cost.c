@@ -112,24 +112,23 @@ static u64 process_pss_kib(u32 pid)
 	return kib;
 }
 
-u64 cost_cpu_ns(u32 pid)
+static u64 tree_sum(u32 pid, u64 (*cost)(u32 pid))
 {
 	u32 tree[TREE_MAX];
 	size_t n = tree_of(pid, tree);
 	u64 sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += process_cpu_ns(tree[i]);
+		sum += cost(tree[i]);
 	return sum;
+}
+
+u64 cost_cpu_ns(u32 pid)
+{
+	return tree_sum(pid, process_cpu_ns);
 }
 
 u64 cost_pss_kib(u32 pid)
 {
-	u32 tree[TREE_MAX];
-	size_t n = tree_of(pid, tree);
-	u64 sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += process_pss_kib(tree[i]);
-	return sum;
+	return tree_sum(pid, process_pss_kib);
 }
