@@ -1,0 +1,263 @@
+/* store: what survives the process: sessions, subscriptions, queues, QoS 2 identifiers, wills,
+ * retained messages.
+ *
+ * A shard describes what it does to durable state as operations, gathered in a batch.  The store
+ * thread (store/writer.h) commits the batches of all shards as one transaction and tells each shard
+ * how far it has come: what has to be true after a power cut leaves a shard only after that.
+ * Everything is a number or plain bytes: store knows no session, no topic and no MQTT.
+ *
+ * Numbers are given out by the shards.  They begin with the epoch, which every opening of the store
+ * raises, so that no number comes twice: store_number(epoch, shard, counter).
+ *
+ * Times are of the store's own clock: milliseconds that passed since the store was made, which
+ * neither stands still while picket is away nor jumps when somebody sets the wall clock. */
+#ifndef PICKET_STORE_STORE_H
+#define PICKET_STORE_STORE_H
+
+#include "base/err.h"
+
+struct store;
+
+/* ---- what is stored --------------------------------------------------------------------------
+ */
+/* A message.  Views; what they view lives until the batch is given back. */
+struct store_msg {
+	u64 number; /* one copy a number however many queues refer to it */
+	struct slice topic, props /* of MQTT 5, as sent on, without their length */, payload;
+	u64 expires_ms; /* store time; 0: never */
+	u8 qos;
+	bool retain;
+};
+
+/* Why messages of a session were dropped; counted by name, for good. */
+#define STORE_DROPS(X)                                                                             \
+	X(QUOTA, "quota")                                                                          \
+	X(EXPIRED, "expired") X(TOO_LARGE, "too_large") X(DENIED, "denied") X(DAMAGED, "damaged")
+#define X(name, word) DROP_##name,
+enum store_drop { STORE_DROPS(X) DROP_KINDS };
+#undef X
+
+struct store_will {	    /* topic.n == 0: none */
+	struct store_msg m; /* number and expires_ms are not used */
+	u32 delay_s, expiry_s;
+	bool expires;
+};
+
+struct store_session {
+	u64 sid;
+	u64 identity_id;
+	struct slice identity, client_id, username, cert_cn, cert_san, listener;
+	u8 addr[16]; /* of its newest login: wills are judged by it */
+	bool tls;
+	u8 version;
+	u32 kind;	/* enum identity_kind */
+	u32 expiry_s;	/* UINT32_MAX: never ends */
+	u64 away_ms;	/* store time since when it has no connection; 0: it had one */
+	u64 sent;	/* when it went away: the highest sequence that had been sent */
+	u64 created_ms; /* store time */
+	struct store_will will;
+	u32 dropped[DROP_KINDS]; /* filled by reading; changed by SO_DROPPED only */
+};
+
+struct store_sub {
+	u64 sid;
+	u32 sub;	     /* the session's own number of it */
+	struct slice filter; /* as it came, "$share/…" and all */
+	u32 id;		     /* Subscription Identifier; 0: none */
+	u8 qos;
+	bool no_local, retain_as_published;
+	u8 retain_handling;
+};
+
+enum store_state { SQ_QUEUED, SQ_RELEASED /* PUBREC came: PUBREL is to be sent until PUBCOMP */ };
+struct store_queued {
+	u64 sid, seq;
+	struct store_msg m; /* of a released one: number 0, nothing in it */
+	u8 state, qos;
+	bool retain;
+	const u32 *ids; /* Subscription Identifiers: count, ids; NULL: none */
+};
+
+struct store_retained {
+	u64 number; /* of this value, never given out again */
+	struct store_msg m;
+	u64 identity_id; /* the author, and how it was when it published */
+	struct slice identity, client_id, username, cert_cn, cert_san, listener;
+	u8 addr[16];
+	bool tls;
+	u64 stored_ms; /* store time */
+};
+
+static inline u64 store_number(u64 epoch, u32 shard, u64 counter)
+{
+	ASSERT(epoch < 1u << 24);
+	ASSERT(shard < 1u << 8);
+	ASSERT(counter < 1ull << 32);
+	return epoch << 40 | (u64)shard << 32 | counter;
+}
+
+/* ---- operations ------------------------------------------------------------------------------
+ */
+enum store_op_kind {
+	SO_NONE,	  /* one that was taken back before its batch was submitted */
+	SO_SESSION_PUT,	  /* session: made or changed; its drop counters stay */
+	SO_SESSION_DEL,	  /* sid: it and all that belongs to it */
+	SO_SUB_PUT,	  /* sub */
+	SO_SUB_DEL,	  /* sid, seq: the number of the subscription */
+	SO_QUEUE_PUT,	  /* queued.  For a session that is not there: nothing happens. */
+	SO_QUEUE_DEL,	  /* sid, seq; one that is not there: nothing happens */
+	SO_QUEUE_RELEASE, /* sid, seq: the message is dropped, the identifier stays (SQ_RELEASED) */
+	SO_PID_PUT,	  /* sid, seq: a QoS 2 packet identifier that came in and is not released */
+	SO_PID_DEL,	  /* sid, seq */
+	SO_DROPPED,	  /* sid, seq: enum store_drop, count */
+	SO_RETAIN_PUT,	  /* retained */
+	SO_RETAIN_DEL,	  /* sid: the number of the value */
+	SO_READ,  /* sid, seq: what waits behind that sequence, at most count messages and about
+		     bytes; answered by a store_read of the notice */
+	SO_PURGE, /* sid: delete what has expired by now; answered like SO_READ with
+		     messages and bytes that went, counted as DROP_EXPIRED */
+	SO_GROUP_OPEN, /* group, count: so many parts make it whole; slot, gen come back in the
+			  notice */
+	SO_GROUP_PART, /* group: one part of it is complete with this */
+	SO_KINDS
+};
+
+/* Operations with a group other than 0 take effect together, in one transaction, when the group has
+ * been opened and all its parts are there; those without one in the transaction of their batch. */
+struct store_op {
+	u8 kind; /* enum store_op_kind */
+	u32 count, bytes;
+	u64 group;
+	u64 sid, seq;
+	u32 slot, gen; /* SO_READ, SO_PURGE, SO_GROUP_OPEN: handed back untouched */
+	union {
+		/* The bytes of all views belong to the batch (store_batch_bytes) or to keep. */
+		struct store_session *session;
+		struct store_sub *sub;
+		struct store_queued *queued;
+		struct store_retained *retained;
+	};
+	void *keep; /* something to hold on to until the batch is given back; the submitter's */
+};
+
+/* One shard's operations.  Owned by whoever has it: shard, then store thread, then shard again. */
+struct store_batch {
+	struct store_batch *next; /* the store thread's */
+	u32 shard;
+	u64 serial; /* ascending a shard */
+	u32 n, cap;
+	struct store_op *op;
+	struct store_chunk *chunks; /* memory of what the operations point to */
+};
+
+struct store_batch *store_batch_new(u32 shard, u64 serial);
+/* The keeps of its operations have been let go by the caller. */
+void store_batch_free(struct store_batch **b);
+/* A zeroed operation behind the last one; valid until the next call. */
+struct store_op *store_batch_add(struct store_batch *b, enum store_op_kind kind);
+/* Memory that lives as long as the batch, zeroed and aligned. */
+void *store_batch_bytes(struct store_batch *b, size_t n);
+struct slice store_batch_copy(struct store_batch *b, struct slice s);
+
+/* ---- answers ---------------------------------------------------------------------------------
+ */
+struct store_read {
+	u32 slot, gen;
+	u64 sid, after;
+	bool purge;	/* of SO_PURGE: gone messages, gone bytes; else: */
+	bool end;	/* nothing waits behind the last of these */
+	u32 gone;	/* messages */
+	u64 gone_bytes; /* payload, topic and properties of those */
+	u32 damaged;	/* records that could not be read and were counted as DROP_DAMAGED */
+	u32 n;
+	struct store_queued *queued; /* their bytes belong to the notice */
+};
+struct store_group_done {
+	u64 group;
+	u32 slot, gen;
+};
+/* What waits for a session, counted after the start; comes once for each that was stored. */
+struct store_count {
+	u64 sid;
+	u32 messages;
+	u64 bytes, first, last; /* sequences */
+};
+
+/* What the store thread tells one shard; freed by it (store_notice_free). */
+struct store_notice {
+	u64 committed;		      /* every batch up to this serial is durable */
+	struct store_batch *returned; /* chained by next: to be freed by the shard */
+	u32 nreads, ngroups, ncounts;
+	struct store_read *reads;
+	struct store_group_done *groups;
+	struct store_count *counts;
+	struct store_chunk *chunks;
+};
+/* returned has been taken by the caller. */
+void store_notice_free(struct store_notice **n);
+
+/* ---- a store ---------------------------------------------------------------------------------
+ */
+struct store_options {
+	int dir_fd;	  /* the folder "store" below the state folder; borrowed */
+	const char *path; /* its path, for LMDB */
+	u64 map_bytes;	  /* the most it may grow to */
+	const u8 *key;	  /* 32 bytes: records are sealed (AES-256-GCM); NULL: checksums only */
+	u64 wall_ms;	  /* now, by the wall clock */
+	u64 mono_ms;	  /* now, by the monotonic clock */
+};
+
+/* Open, or make where the folder is empty.  E_CORRUPT: damaged, foreign, of an unknown format or
+ * sealed with another key (text says which): nothing was changed; see store/salvage.h.  E_QUOTA:
+ * the disk is full.  E_IO: else. */
+enum err store_open(struct store **out, const struct store_options *o, char *text, size_t cap) MUST;
+/* The same in memory, for tests and the simulator.  It can be "killed": store_crash forgets
+ * everything that was not committed and keeps the rest for the next life. */
+struct store *store_memory(u64 mono_ms);
+void store_close(struct store **s);
+void store_crash(struct store *s, u64 mono_ms); /* of store_memory only: as if opened again */
+
+u64 store_epoch(const struct store *s);
+/* Store time of a monotonic time of this process. */
+u64 store_time(const struct store *s, u64 mono_ms);
+bool store_was_clean(const struct store *s); /* store_close had been called the last time */
+
+/* Apply the batches in order as one transaction and commit it durably.  Calls back with the answers
+ * of reads (their bytes live during the call only).  On an error nothing of them has happened:
+ * E_QUOTA: the disk, or the map, is full.  E_IO: a write or a sync failed: what is on disk is
+ * unknown, the process has to end.  E_CORRUPT: a page is damaged, likewise. */
+struct store_sink {
+	void *arg;
+	void (*read)(void *arg, const struct store_op *op, const struct store_read *r);
+};
+/* An array of pointers to operations, which need not be of one batch. */
+enum err store_commit(struct store *s, const struct store_op *const *op, u32 n, u64 wall_ms,
+		      u64 mono_ms, const struct store_sink *sink) MUST;
+
+/* Each stored thing, in the order of numbers; views, valid during the call.  Stop when cb returns
+ * false.  Damaged records are skipped and counted in *damaged.  Before the first commit only. */
+enum err store_each_session(struct store *s, bool (*cb)(void *arg, const struct store_session *x),
+			    void *arg, u64 *damaged) MUST;
+enum err store_each_sub(struct store *s, bool (*cb)(void *arg, const struct store_sub *x),
+			void *arg, u64 *damaged) MUST;
+enum err store_each_pid(struct store *s, bool (*cb)(void *arg, u64 sid, u16 pid), void *arg) MUST;
+enum err store_each_retained(struct store *s, bool (*cb)(void *arg, const struct store_retained *x),
+			     void *arg, u64 *damaged) MUST;
+/* Count what waits, session by session from *after on, looking at about max records; *after moves
+ * on; UINT64_MAX: all have been counted. */
+enum err store_count_some(struct store *s, u64 *after, u32 max,
+			  void (*cb)(void *arg, const struct store_count *n), void *arg) MUST;
+
+struct store_stats {
+	u64 sessions, subs, queued, retained, messages; /* records */
+	u64 bytes, free_bytes, map_bytes;		/* of the file */
+	u64 commits, operations, syncs;
+	bool full, sealed;
+};
+void store_stats(struct store *s, struct store_stats *out);
+
+/* A consistent copy of the whole store, written to fd while it is in use (from the store thread, in
+ * steps if need be; E_QUOTA, E_IO). */
+enum err store_copy(struct store *s, int fd) MUST;
+
+#endif
