@@ -116,8 +116,7 @@ enum store_op_kind {
 		     bytes; answered by a store_read of the notice */
 	SO_PURGE, /* sid: delete what has expired by now; answered like SO_READ with
 		     messages and bytes that went, counted as DROP_EXPIRED */
-	SO_GROUP_OPEN, /* group, count: so many parts make it whole; slot, gen come back in the
-			  notice */
+	SO_GROUP_OPEN, /* group, count: so many parts make it whole */
 	SO_GROUP_PART, /* group: one part of it is complete with this */
 	SO_KINDS
 };
@@ -129,7 +128,7 @@ struct store_op {
 	u32 count, bytes;
 	u64 group;
 	u64 sid, seq;
-	u32 slot, gen; /* SO_READ, SO_PURGE, SO_GROUP_OPEN: handed back untouched */
+	u32 slot, gen; /* SO_READ, SO_PURGE: handed back untouched */
 	union {
 		/* The bytes of all views belong to the batch (store_batch_bytes) or to keep. */
 		struct store_session *session;
@@ -172,10 +171,6 @@ struct store_read {
 	u32 n;
 	struct store_queued *queued; /* their bytes belong to the notice */
 };
-struct store_group_done {
-	u64 group;
-	u32 slot, gen;
-};
 /* What waits for a session, counted after the start; comes once for each that was stored. */
 struct store_count {
 	u64 sid;
@@ -185,11 +180,10 @@ struct store_count {
 
 /* What the store thread tells one shard; freed by it (store_notice_free). */
 struct store_notice {
-	u64 committed;		      /* every batch up to this serial is durable */
+	u64 committed; /* every operation of every batch up to this serial is durable, groups too */
 	struct store_batch *returned; /* chained by next: to be freed by the shard */
-	u32 nreads, ngroups, ncounts;
+	u32 nreads, ncounts;
 	struct store_read *reads;
-	struct store_group_done *groups;
 	struct store_count *counts;
 	struct store_chunk *chunks;
 };
