@@ -78,7 +78,8 @@ static void conf_json(json_t *out, const struct conf *c)
 	X(clients) X(sessions) X(subscriptions) X(retained) X(msgs_in) X(msgs_out) \
 	X(bytes_in) X(bytes_out) X(logins_ok) X(logins_refused) X(denied_publish) \
 	X(denied_subscribe) X(denied_delivery) X(dropped) X(malformed) \
-	X(plaintext_logins) X(policy_generation) X(tls_handshakes) X(tls_failed)
+	X(plaintext_logins) X(policy_generation) X(tls_handshakes) X(tls_failed) \
+	X(turned_away) X(turned_away_network)
 /* clang-format on */
 
 static void broker_json(json_t *out, const struct part *p)

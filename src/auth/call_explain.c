@@ -3,6 +3,7 @@
 
 #include "auth/call.h"
 #include "auth/login.h"
+#include "base/addr.h"
 #include "base/log.h"
 
 enum { LINE = 2048 };
@@ -28,9 +29,10 @@ static void explain_text(struct auth *a, const struct identity *i, const struct 
 	else if (i->nroles == 0)
 		snprintf(out + n, cap - n, "none: it holds no role");
 	else
-		snprintf(out + n, cap - n, "none for role %s%s%s%s", held,
+		snprintf(out + n, cap - n, "none for role %s%s%s%s%s", held,
 			 i->nroles > 1 ? " or its others" : "",
-			 nearest != NULL ? "; nearest allow" : "", nearest != NULL ? nearest : "");
+			 nearest != NULL ? "; nearest allow" : "", nearest != NULL ? nearest : "",
+			 x->elsewhere ? ", which holds for other sources (see role show)" : "");
 }
 
 static void explain_fix(struct auth *a, struct call *c, const struct identity *i,
@@ -39,9 +41,9 @@ static void explain_fix(struct auth *a, struct call *c, const struct identity *i
 	char held[LIM_NAME + 1], fix[LINE];
 	const char *role = x->nearest_role;
 
-	/* A deny that somebody wrote is meant; and no command can be printed for a hostile topic.
-	 */
-	if (x->verdict == ALLOW || x->rule[0] != '\0' ||
+	/* A deny that somebody wrote is meant, and so is a role's network; and no command can be
+	 * printed for a hostile topic. */
+	if (x->verdict == ALLOW || x->rule[0] != '\0' || x->elsewhere ||
 	    topic[strspn(topic, "abcdefghijklmnopqrstuvwxyz"
 				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_.:+#@-")] != '\0')
 		return;
@@ -67,6 +69,15 @@ static bool topic_ok(struct call *c, enum action act, const char *topic)
 	return e == E_OK;
 }
 
+/* Where it is to come from; nothing said: from nowhere, so that no network holds it. */
+static void explain_from(struct call *c, struct circumstance *how)
+{
+	const char *from = call_str(c, "from", false);
+
+	if (from[0] != '\0' && addr_parse(from, how->addr) == 0)
+		call_refuse(c, CODE_ARGUMENT, "from is an IPv4 or IPv6 address");
+}
+
 void op_explain(struct auth *a, struct call *c)
 {
 	const char *verb = call_str(c, "action", true), *topic = call_str(c, "topic", true);
@@ -78,6 +89,7 @@ void op_explain(struct auth *a, struct call *c)
 	struct identity i;
 	char text[LINE];
 
+	explain_from(c, &how);
 	if (!c->stopped && act == ACT_SUBSCRIBE && strcmp(verb, "subscribe") != 0)
 		call_refuse(c, CODE_ARGUMENT, "the action is publish or subscribe");
 	if (c->stopped || !topic_ok(c, act, topic) || !call_identity(a, c, "identity", &i))

@@ -11,6 +11,9 @@ static json_t *explain_call(struct cli *c, const char *action, u64 qos)
 	json_object_set_new(call, "identity", json_string(c->arg[0]) ?: json_null());
 	json_object_set_new(call, "topic", json_string(c->arg[2]) ?: json_null());
 	json_object_set_new(call, "qos", json_integer((json_int_t)qos));
+	if (cli_has(c, OPT_FROM))
+		json_object_set_new(call, "from",
+				    json_string(cli_value(c, OPT_FROM)) ?: json_null());
 	json_object_set_new(call, "retain", json_boolean(cli_has(c, OPT_RETAIN)));
 	return call;
 }
@@ -50,7 +53,7 @@ int cmd_explain(struct cli *c)
 
 	if (action == NULL || (qos != NULL && num_parse(slice_str(qos), 2, &q) != E_OK)) {
 		fprintf(c->err, "usage    picket explain IDENTITY publish|subscribe TOPIC "
-				"[--qos 0|1|2]\n");
+				"[--qos 0|1|2] [--from ADDRESS]\n");
 		return CLI_USAGE;
 	}
 	rc = ask_json(c, "/v1/call", explain_call(c, action, q), &reply);

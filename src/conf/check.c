@@ -37,7 +37,7 @@ static bool check_risk(struct parse *p, const struct conf_listener *l, u32 line)
 	if (l->limits_none && !l->loopback)
 		return listener_bad(p, l, line, "lifts all limits off loopback",
 				    "bind it to 127.0.0.1 or [::1], or set single limits");
-	if ((!l->tls || anonymous) && !l->loopback && l->nets == 0)
+	if ((!l->tls || anonymous) && !l->loopback && l->allow.n == 0)
 		return listener_bad(
 			p, l, line,
 			!l->tls ? "is plaintext off loopback without networks"

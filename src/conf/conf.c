@@ -144,7 +144,8 @@ enum err conf_reload_ok(const struct conf *from, const struct conf *to, struct c
 static bool listener_valid(const struct conf_listener *l)
 {
 	return ENDS(l->name) && ENDS(l->bind) && ENDS(l->address) && ENDS(l->anonymous_role) &&
-	       ENDS(l->accept_risk) && ENDS(l->certificate) && ENDS(l->key) && l->nets <= CONF_NETS;
+	       ENDS(l->accept_risk) && ENDS(l->certificate) && ENDS(l->key) &&
+	       l->allow.n <= CONF_NETS && l->deny.n <= CONF_NETS;
 }
 
 bool conf_valid(const struct conf *c)

@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 
-enum { CONF_LISTENERS = 16, CONF_NAMES = 16, CONF_NETS = 16, CONF_PATH = 256 };
+enum { CONF_LISTENERS = 16, CONF_NAMES = 16, CONF_NETS = 32, CONF_PATH = 256 };
 
 /* One row a limit: X(name, type, device default, service default, min, max, doc).  MS, SIZE, COUNT.
  * The service default applies to identities of kind service.  Reloadable unless doc says so. */
@@ -25,6 +25,10 @@ struct conf_net {
 	u8 addr[16]; /* IPv6, IPv4 mapped */
 	u8 prefix;   /* 0..128 */
 };
+struct conf_nets {
+	u32 n;
+	struct conf_net net[CONF_NETS];
+};
 
 struct conf_listener {
 	char name[32];
@@ -38,8 +42,8 @@ struct conf_listener {
 	char anonymous_role[132];			     /* "" : none */
 	char accept_risk[256];
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
-	u32 nets; /* networks that may connect; 0: all (required for plaintext off loopback) */
-	struct conf_net net[CONF_NETS];
+	struct conf_nets allow; /* who may connect; none: all (needed for plaintext off loopback) */
+	struct conf_nets deny;	/* who may not, whatever else is said */
 	struct conf_limits limits; /* the global ones with this listener's changes */
 	u32 line;		   /* where it stands in the file, for messages; 0: it does not */
 };
@@ -81,6 +85,12 @@ enum err conf_explain(const char *name, char **text) MUST;
  */
 enum err conf_reload_ok(const struct conf *from, const struct conf *to,
 			struct conf_error *err) MUST;
+/* Is addr in one of the networks? */
+bool conf_in_nets(const struct conf_nets *l, const u8 addr[16]);
+/* May addr connect: is it in none of the denied networks, and in one of the allowed ones if any
+ * are named? */
+bool conf_may_connect(const struct conf_nets *allow, const struct conf_nets *deny,
+		      const u8 addr[16]);
 /* Bytes of a received struct conf: strings terminated, counts in range.  For children. */
 bool conf_valid(const struct conf *c) MUST;
 

@@ -72,7 +72,6 @@ bool conf_scan(struct parse *p, const char *text);
 /* The address forms. */
 bool conf_parse_bind(const char *text, struct conf_listener *l);
 bool conf_parse_net(const char *text, struct conf_net *out);
-void conf_format_net(const struct conf_net *n, char *out, size_t cap);
 bool conf_ip_ok(const char *text);
 
 /* Rules between the options of a listener, and between listeners. */

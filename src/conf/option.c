@@ -3,6 +3,7 @@
  * Owns nothing that changes.  Knows no libconfuse: values arrive as text. */
 #include <stdio.h>
 
+#include "base/addr.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "conf/internal.h"
@@ -287,7 +288,7 @@ static void print_auths(FILE *f, const struct option *o, const void *base)
 static bool set_networks(struct parse *p, const struct option *o, void *base,
 			 const struct values *v)
 {
-	struct conf_listener *l = base;
+	struct conf_nets *l = field(o, base);
 
 	if (!list_fits(p, o, v))
 		return false;
@@ -295,18 +296,18 @@ static bool set_networks(struct parse *p, const struct option *o, void *base,
 		if (!conf_parse_net(v->v[i], &l->net[i]))
 			return bad_value(p, o, v, i);
 	}
-	l->nets = v->n;
+	l->n = v->n;
 	return true;
 }
 
 static void print_networks(FILE *f, const struct option *o, const void *base)
 {
-	const struct conf_listener *l = base;
+	const struct conf_nets *l = field_const(o, base);
 	char text[64];
 
 	fputc('{', f);
-	for (u32 i = 0; i < l->nets; i++) {
-		conf_format_net(&l->net[i], text, sizeof(text));
+	for (u32 i = 0; i < l->n; i++) {
+		addr_format_net(l->net[i].addr, l->net[i].prefix, text, sizeof(text));
 		fprintf(f, "%s\"%s\"", i ? ", " : "", text);
 	}
 	fputc('}', f);
@@ -404,6 +405,7 @@ static void print_all(FILE *f, const struct option *o, const void *base)
 #define TYPE_MS	       "time: a number with ms, s, m, h or d"
 #define TYPE_SIZE      "size: a number of bytes, or with k, m or g (powers of 1024)"
 #define TYPE_COUNT     "number"
+#define TYPE_NETS      "list of networks, as 192.168.1.0/24 or 2001:db8::/32"
 
 const struct option conf_options[] = {
 	{"state_dir", FILE_, false, set_path, print_text, GLOBAL(state_dir), 0, 0, "absolute path",
@@ -447,9 +449,10 @@ const struct option conf_options[] = {
 	{"accept_risk", LISTENER, false, set_text, print_text, OF_LISTENER(accept_risk), 0, 0,
 	 "text: the reason", "",
 	 "why this listener may be less than safe; picket status keeps naming it", false},
-	{"networks", LISTENER, true, set_networks, print_networks, 0, 0, 0, CONF_NETS,
-	 "list of networks, as 192.168.1.0/24 or 2001:db8::/32", NULL,
-	 "who may connect at all; empty: everyone", false},
+	{"networks", LISTENER, true, set_networks, print_networks, OF_LISTENER(allow), 0, CONF_NETS,
+	 TYPE_NETS, NULL, "who may connect at all; empty: everyone", false},
+	{"deny_networks", LISTENER, true, set_networks, print_networks, OF_LISTENER(deny), 0,
+	 CONF_NETS, TYPE_NETS, NULL, "who may not connect, also out of networks", false},
 	{"certificate", LISTENER, false, set_path, print_text, OF_LISTENER(certificate), 0, 0,
 	 "absolute path of a PEM file, leaf first", "",
 	 "a certificate of your own in place of the one of picket's CA; reloaded when it changes",

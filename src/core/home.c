@@ -213,7 +213,7 @@ static void login_finish(struct core *c, struct client *cl)
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	hello_decode(h, &p);
-	lim = limits_of(c, cl->listener, g);
+	lim = limits_of(c, cl->listener, g, cl->addr);
 	if (!status_acts(g->status) || credential_ended(g, h->credential))
 		e = E_REVOKED;
 	else if (p.has_will &&

@@ -224,7 +224,8 @@ u8 *core_scratch(struct core *c, size_t n);
 struct session *core_session(const struct core *c, u32 slot, u32 gen);
 
 /* ---- limits.c ---- */
-struct limits *limits_of(struct core *c, const struct core_listener *l, const struct grant *g);
+struct limits *limits_of(struct core *c, const struct core_listener *l, const struct grant *g,
+			 const u8 addr[16]);
 void limits_unref(struct core *c, struct limits **l);
 /* Are there no more user properties than one packet may carry?  Of MQTT 5; 3 has none. */
 bool limits_user_properties(const struct core_limits *l, const struct props *p);

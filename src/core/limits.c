@@ -60,7 +60,8 @@ bool limits_user_properties(const struct core_limits *l, const struct props *p)
 	return p->user_count <= l->user_properties && p->user_bytes <= l->user_property_bytes;
 }
 
-struct limits *limits_of(struct core *c, const struct core_listener *l, const struct grant *g)
+struct limits *limits_of(struct core *c, const struct core_listener *l, const struct grant *g,
+			 const u8 addr[16])
 {
 	const struct policy_box *b = hub_policy(c->hub);
 	struct core_limits v = g->kind == WHO_SERVICE ? l->service : l->device;
@@ -68,7 +69,7 @@ struct limits *limits_of(struct core *c, const struct core_listener *l, const st
 	struct limits *x;
 
 	if (b != NULL)
-		policy_limits(b->p, g->roles, g->nroles, &r);
+		policy_limits(b->p, g->roles, g->nroles, addr, &r);
 	ASSERT(g->kind <= WHO_ANONYMOUS);
 	limits_of_roles(&v, &r);
 	limits_clamp(&v);

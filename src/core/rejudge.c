@@ -13,7 +13,7 @@ static void session_limits(struct core *c, struct session *s)
 	if (s->client == NULL)
 		return; /* its next connection brings them */
 	ASSERT(g != NULL);
-	s->lim = limits_of(c, s->client->listener, g);
+	s->lim = limits_of(c, s->client->listener, g, s->who->addr);
 	limits_unref(c, &old);
 }
 

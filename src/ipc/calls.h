@@ -43,7 +43,8 @@
 	  "diff, generation, confirm_until?")                                                      \
 	X("policy.confirm", 1, "", "generation")                                                   \
 	X("policy.rollback", 1, "", "generation, diff")                                            \
-	X("explain", 0, "identity; action publish|subscribe; topic; qos?; retain?",                \
+	X("explain", 0,                                                                            \
+	  "identity; action publish|subscribe; topic; qos?; retain?; from? (an address)",          \
 	  "verdict allow|deny, role, rule, nearest, nearest_role, text (one line for people), "    \
 	  "fix? (a picket command)")                                                               \
 	X("status", 0, "",                                                                         \

@@ -210,6 +210,7 @@ struct m_stats {
 	u64 logins_ok, logins_refused, denied_publish, denied_subscribe, denied_delivery, dropped,
 		malformed;
 	u64 plaintext_logins, policy_generation, tls_handshakes, tls_failed;
+	u64 turned_away, turned_away_network; /* connections, at accept; the latter by networks */
 };
 struct m_watch {
 	u32 on;

@@ -9,6 +9,7 @@
 
 #include <sys/uio.h>
 
+#include "base/addr.h"
 #include "base/err.h"
 #include "base/wheel.h"
 
@@ -110,10 +111,5 @@ size_t conn_pending(const struct conn *c);
  * bytes are offered to input() in that turn unless it is paused). */
 void conn_detach(struct conn *c);
 void conn_attach(struct loop *l, struct conn *c);
-
-/* Text of an address: "203.0.113.9", "2001:db8::1"; out has at least 46 bytes. */
-void addr_format(const u8 addr[16], char *out, size_t cap);
-/* "203.0.113.9:51514", "[2001:db8::1]:51514"; out has at least 54 bytes. */
-void addr_port_format(const u8 addr[16], u16 port, char *out, size_t cap);
 
 #endif

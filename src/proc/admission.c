@@ -12,8 +12,7 @@ struct admit_rule { /* of one listener */
 	u64 waiting;
 	u32 rate;
 	bool all; /* no limit at all */
-	u32 nets;
-	struct conf_net net[CONF_NETS];
+	struct conf_nets allow, deny;
 };
 
 struct admission {
@@ -21,6 +20,7 @@ struct admission {
 	struct sources *sources;
 	struct bucket connects, lines;
 	u64 connections, waiting, most;
+	u64 turned_away, turned_away_network; /* since the start */
 	u32 line_rate, rules;
 	struct admit_rule rule[CONF_LISTENERS];
 };
@@ -65,8 +65,8 @@ static struct admit_rule rule_of(const struct conf_listener *l)
 					  .connections = cut(m->connections_source),
 					  .waiting = cut(m->connections_waiting_source),
 					  .failures = cut(m->failed_logins)};
-	r.nets = MIN(l->nets, (u32)CONF_NETS);
-	memcpy(r.net, l->net, sizeof(r.net));
+	r.allow = l->allow;
+	r.deny = l->deny;
 	return r;
 }
 
@@ -82,24 +82,6 @@ void admission_configure(struct admission *a, const struct conf *c, u64 most)
 	pthread_mutex_unlock(&a->lock);
 }
 
-static bool in_net(const u8 addr[16], const struct conf_net *n)
-{
-	u32 whole = n->prefix / 8, rest = n->prefix % 8;
-
-	if (n->prefix > 128 || memcmp(addr, n->addr, whole) != 0)
-		return false;
-	return rest == 0 || ((addr[whole] ^ n->addr[whole]) >> (8 - rest)) == 0;
-}
-
-static bool in_nets(const u8 addr[16], const struct admit_rule *r)
-{
-	for (u32 i = 0; i < r->nets; i++) {
-		if (in_net(addr, &r->net[i]))
-			return true;
-	}
-	return r->nets == 0;
-}
-
 /* The cheapest test first; the source's own counts before the totals, so that one source does not
  * use up what is there for all. */
 static enum err admit(struct admission *a, const u8 addr[16], const struct admit_rule *r,
@@ -107,7 +89,7 @@ static enum err admit(struct admission *a, const u8 addr[16], const struct admit
 {
 	enum err e;
 
-	if (!in_nets(addr, r))
+	if (!conf_may_connect(&r->allow, &r->deny, addr))
 		return E_DENIED;
 	if (a->connections >= a->most || (!r->all && a->waiting >= r->waiting))
 		return E_QUOTA;
@@ -130,8 +112,18 @@ enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u
 	pthread_mutex_lock(&a->lock);
 	if (listener < a->rules)
 		e = admit(a, addr, &a->rule[listener], now_ms);
+	a->turned_away += e != E_OK;
+	a->turned_away_network += e == E_DENIED;
 	pthread_mutex_unlock(&a->lock);
 	return e;
+}
+
+void admission_counts(struct admission *a, u64 *turned_away, u64 *network)
+{
+	pthread_mutex_lock(&a->lock);
+	*turned_away = a->turned_away;
+	*network = a->turned_away_network;
+	pthread_mutex_unlock(&a->lock);
 }
 
 void admission_login(struct admission *a, const u8 addr[16], u64 now_ms)

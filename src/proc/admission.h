@@ -15,6 +15,8 @@ void admission_configure(struct admission *a, const struct conf *c, u64 most);
 /* E_OK counts it; else the reason: E_DENIED (not in the listener's networks), E_BANNED, E_RATE,
  * E_QUOTA. */
 enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms) MUST;
+/* Connections that were turned away since the start, and how many of them for their network. */
+void admission_counts(struct admission *a, u64 *turned_away, u64 *network);
 void admission_login(struct admission *a, const u8 addr[16], u64 now_ms);
 /* True: the source is refused from now on. */
 bool admission_failed(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms);

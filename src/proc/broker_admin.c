@@ -105,6 +105,7 @@ static enum err stats_send(struct broker *b, struct ask *a)
 {
 	struct m_stats m = {.policy_generation = hub_policy_generation(b->hub)};
 
+	admission_counts(b->admission, &m.turned_away, &m.turned_away_network);
 	for (u32 i = 0; i < b->nshards; i++) {
 		m.tls_handshakes += a->of[i].handshakes;
 		m.tls_failed += a->of[i].tls_failed;

@@ -8,7 +8,7 @@
 
 #include "rights/rights.h"
 
-#define POLICY_BLOCK_MAGIC 0x3170636b74706f6cull /* the version is in it */
+#define POLICY_BLOCK_MAGIC 0x3270636b74706f6cull /* the version is in it */
 
 struct range { /* of an array, or of the text pool */
 	u32 at, n;
@@ -23,6 +23,7 @@ struct policy {
 	u32 conds_at, nconds;
 	u32 levels_at, nlevels;
 	u32 parts_at, nparts;
+	u32 nets_at, nnets;
 	u32 text_at, ntext;
 	struct range everyone[2]; /* denies outside roles, by enum action */
 	u32 zero;
@@ -32,6 +33,7 @@ struct brole { /* by id, ascending */
 	u32 id;
 	struct range name;
 	struct range deny[2], allow[2]; /* of rules, by enum action */
+	struct range nets;		/* where it holds; none: everywhere */
 	u32 publish_rate, publish_burst, packet_bytes, inflight;
 	u32 queue_messages, queue_bytes, retained, subscriptions;
 	u32 all_none;
@@ -75,6 +77,12 @@ struct bpart {
 	struct range text;
 };
 
+struct bnet { /* a role's: the allowed ones first */
+	u8 addr[16];
+	u8 prefix, deny;
+	u8 zero[2];
+};
+
 /* The arrays of an opened policy. */
 static inline const void *policy_at(const struct policy *p, u32 at)
 {
@@ -106,11 +114,18 @@ static inline const struct bpart *policy_parts(const struct policy *p)
 	return policy_at(p, p->parts_at);
 }
 
+static inline const struct bnet *policy_nets(const struct policy *p)
+{
+	return policy_at(p, p->nets_at);
+}
+
 static inline struct slice policy_text(const struct policy *p, struct range r)
 {
 	return slice_of((const u8 *)p + p->text_at + r.at, r.n);
 }
 
 const struct brole *policy_role(const struct policy *p, u32 id);
+/* Does this role hold for who comes from addr?  What it denies is denied everywhere. */
+bool policy_role_here(const struct policy *p, const struct brole *r, const u8 addr[16]);
 
 #endif

@@ -8,7 +8,7 @@
 
 struct builder {
 	struct policy head;
-	struct buf roles, rules, conds, levels, parts, text;
+	struct buf roles, rules, conds, levels, parts, nets, text;
 };
 
 static u32 count(const struct buf *b, size_t size)
@@ -182,10 +182,21 @@ static void add_limits(struct brole *out, const struct role_limits *l)
 		out->publish_burst = times5(out->publish_rate);
 }
 
+static void add_net(struct builder *b, const struct role_net *n)
+{
+	struct bnet out = {.prefix = n->prefix, .deny = n->deny};
+
+	memcpy(out.addr, n->addr, sizeof(out.addr));
+	buf_add(&b->nets, &out, sizeof(out));
+}
+
 static void add_role(struct builder *b, const struct role *r, u32 id)
 {
 	struct brole out = {.id = id, .name = add_text(b, slice_str(r->name))};
 
+	out.nets = (struct range){count(&b->nets, sizeof(struct bnet)), r->nnets};
+	for (u32 i = 0; i < r->nnets; i++)
+		add_net(b, &r->nets[i]);
 	for (u32 act = ACT_PUBLISH; act <= ACT_SUBSCRIBE; act++) {
 		out.deny[act] = add_rules(b, &r->rules, true, (enum action)act);
 		out.allow[act] = add_rules(b, &r->rules, false, (enum action)act);
@@ -236,20 +247,22 @@ static void place_all(struct builder *b)
 	h->nconds = count(&b->conds, sizeof(struct bcond));
 	h->nlevels = count(&b->levels, sizeof(struct blevel));
 	h->nparts = count(&b->parts, sizeof(struct bpart));
+	h->nnets = count(&b->nets, sizeof(struct bnet));
 	h->ntext = count(&b->text, 1);
 	h->roles_at = place(&at, &b->roles);
 	h->rules_at = place(&at, &b->rules);
 	h->conds_at = place(&at, &b->conds);
 	h->levels_at = place(&at, &b->levels);
 	h->parts_at = place(&at, &b->parts);
+	h->nets_at = place(&at, &b->nets);
 	h->text_at = place(&at, &b->text);
 	ASSERT(narrow_u32(at, &h->size));
 }
 
 static enum err assemble(struct builder *b, u8 **block, size_t *len)
 {
-	struct buf *const sections[] = {&b->roles,  &b->rules, &b->conds,
-					&b->levels, &b->parts, &b->text};
+	struct buf *const sections[] = {&b->roles, &b->rules, &b->conds, &b->levels,
+					&b->parts, &b->nets,  &b->text};
 	size_t at = sizeof(b->head);
 
 	place_all(b);

@@ -26,9 +26,23 @@ static void add(struct items *l, char sort, const char *word, const char *name, 
 	l->v[l->n++] = (struct item){buf_take(&owner), xstrdup(line)};
 }
 
+static void add_net(struct items *l, const struct role *r, const struct role_net *n)
+{
+	struct buf b = {0};
+	char *line;
+
+	buf_str(&b, "source ");
+	print_role_net(&b, n);
+	line = buf_take(&b);
+	add(l, 'a', "role ", r->name, line);
+	free(line);
+}
+
 static void add_role(struct items *l, const struct role *r)
 {
 	add(l, 'a', "role ", r->name, "");
+	for (u32 i = 0; i < r->nnets; i++)
+		add_net(l, r, &r->nets[i]);
 	for (u32 i = 0; i < r->rules.n; i++)
 		add(l, 'a', "role ", r->name, r->rules.v[i].text);
 	for (u32 i = 0; i < LIMIT_ITEMS; i++) {

@@ -33,6 +33,7 @@ void role_clear(struct role *r)
 {
 	free(r->name);
 	rules_clear(&r->rules);
+	free(r->nets);
 	*r = (struct role){0};
 }
 
@@ -99,6 +100,16 @@ static int identity_cmp(const void *pa, const void *pb)
 	return c ? c : (a->at > b->at) - (a->at < b->at);
 }
 
+static int net_cmp(const void *pa, const void *pb)
+{
+	const struct role_net *a = pa, *b = pb;
+	int c = memcmp(a->addr, b->addr, sizeof(a->addr));
+
+	if (a->deny != b->deny)
+		return a->deny ? 1 : -1;
+	return c ? c : a->prefix - b->prefix;
+}
+
 static int name_cmp(const void *pa, const void *pb)
 {
 	return strcmp(*(char *const *)pa, *(char *const *)pb);
@@ -124,12 +135,26 @@ static void rules_sort(struct rule_list *l)
 	l->n = kept;
 }
 
+static void nets_sort(struct role *r)
+{
+	u32 kept = 0;
+
+	sort(r->nets, r->nnets, sizeof(*r->nets), net_cmp);
+	for (u32 i = 0; i < r->nnets; i++) {
+		if (kept == 0 || net_cmp(&r->nets[kept - 1], &r->nets[i]) != 0)
+			r->nets[kept++] = r->nets[i];
+	}
+	r->nnets = kept;
+}
+
 void policy_doc_sort(struct policy_doc *doc)
 {
 	rules_sort(&doc->denies);
 	sort(doc->roles, doc->nroles, sizeof(*doc->roles), role_cmp);
-	for (u32 i = 0; i < doc->nroles; i++)
+	for (u32 i = 0; i < doc->nroles; i++) {
 		rules_sort(&doc->roles[i].rules);
+		nets_sort(&doc->roles[i]);
+	}
 	sort(doc->identities, doc->nidentities, sizeof(*doc->identities), identity_cmp);
 	for (u32 i = 0; i < doc->nidentities; i++)
 		sort(doc->identities[i].roles, doc->identities[i].nroles, sizeof(char *), name_cmp);

@@ -12,6 +12,7 @@ enum {
 	POLICY_FILTER_TEXT = 1024,  /* bytes of a filter as written, with its placeholders */
 	POLICY_CLAIM_NAME = 64,	    /* bytes of NAME in ${claim.NAME} */
 	POLICY_CLIENT_ID = 256,	    /* bytes of a client-id pattern */
+	POLICY_ROLE_NETS = 64,	    /* networks of one role */
 	POLICY_PACKET_MAX = 256 << 20,
 };
 
@@ -43,10 +44,19 @@ struct rule_list {
 	u32 n;
 };
 
+/* Where a role holds: in none of those denied, and in one of the others if there are any. */
+struct role_net {
+	u8 addr[16]; /* IPv4 is mapped; bits behind the prefix are zero */
+	u8 prefix;
+	bool deny;
+};
+
 struct role {
 	char *name;
 	size_t at; /* where in the text, for messages */
 	struct rule_list rules;
+	struct role_net *nets; /* sorted */
+	u32 nnets;
 	struct role_limits limits;
 };
 
@@ -88,6 +98,8 @@ void print_word(struct buf *b, const char *s); /* quoted when it has to be */
 /* Item i of the limits of a role ("packet 16k"); false when there is no such item or it is not
  * said. */
 enum { LIMIT_ITEMS = 6 };
+/* "192.168.0.0/16", "not 10.9.0.0/16" */
+void print_role_net(struct buf *b, const struct role_net *n);
 bool print_limit(struct buf *b, const struct role_limits *l, u32 i);
 
 #endif

@@ -43,7 +43,7 @@ enum verdict decide_topic(const struct policy *p, const struct subject *who, enu
 		if (role == NULL)
 			continue;
 		deny = (struct reason){first_match(&q, role->deny[act]), role};
-		if (allow.rule == NULL)
+		if (allow.rule == NULL && policy_role_here(p, role, how->addr))
 			allow = (struct reason){first_match(&q, role->allow[act]), role};
 	}
 	if (deny.rule != NULL) {
@@ -106,7 +106,7 @@ static void tally_allow(struct tally *t, const struct brule *r, const struct bro
 	else
 		covers = rule_covers(t->p, r, t->who, t->f);
 	t->allowed |= covers;
-	if (r->cond == NO_COND)
+	if (r->cond == NO_COND && role != NULL && role->nets.n == 0)
 		t->always |= covers;
 	if (covers != 0)
 		note(&t->allow, r, role);
@@ -143,7 +143,8 @@ enum verdict decide_filter(const struct policy *p, const struct subject *who,
 		if (role == NULL)
 			continue;
 		tally_range(&t, role->deny[ACT_SUBSCRIBE], role);
-		tally_range(&t, role->allow[ACT_SUBSCRIBE], role);
+		if (policy_role_here(p, role, how->addr))
+			tally_range(&t, role->allow[ACT_SUBSCRIBE], role);
 	}
 	if (t.refused || whole(&t, t.denied)) {
 		*why = t.deny;

@@ -75,7 +75,8 @@ static void fill_reason(const struct policy *p, const struct reason *why, char *
 }
 
 static void explain(const struct policy *p, const struct subject *who, enum action act,
-		    const struct asked *a, const struct reason *why, struct explanation *out)
+		    const struct asked *a, const struct circumstance *how, const struct reason *why,
+		    struct explanation *out)
 {
 	struct reason near;
 
@@ -83,6 +84,7 @@ static void explain(const struct policy *p, const struct subject *who, enum acti
 	if (out->verdict == ALLOW)
 		return;
 	near = nearest_allow(p, who, act, a);
+	out->elsewhere = near.role != NULL && !policy_role_here(p, near.role, how->addr);
 	fill_reason(p, &near, out->nearest, sizeof(out->nearest), out->nearest_role,
 		    sizeof(out->nearest_role));
 }
@@ -100,11 +102,12 @@ void rights_explain(const struct policy *p, const struct subject *who, enum acti
 		if (topic_parse(raw, &t) != E_OK)
 			return;
 		out->verdict = decide_topic(p, who, a, &t, how, &why);
-		explain(p, who, a, &(struct asked){t.s, t.level_off, t.nlevel}, &why, out);
+		explain(p, who, a, &(struct asked){t.s, t.level_off, t.nlevel}, how, &why, out);
 		return;
 	}
 	if (filter_parse(raw, &f) != E_OK)
 		return;
 	out->verdict = decide_filter(p, who, &f, how, &clear, &why);
-	explain(p, who, a, &(struct asked){f.s, f.level_off, f.nlevel - (u32)f.hash}, &why, out);
+	explain(p, who, a, &(struct asked){f.s, f.level_off, f.nlevel - (u32)f.hash}, how, &why,
+		out);
 }

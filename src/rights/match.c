@@ -1,6 +1,7 @@
 /* match: see match.h. */
 #include "rights/match.h"
 
+#include "base/addr.h"
 #include "base/utf8.h"
 #include "rights/doc.h"
 #include "rights/holder.h"
@@ -230,18 +231,6 @@ bool rule_is(const struct policy *p, const struct brule *r, const struct subject
 
 /* ---- circumstances --------------------------------------------------------------------- */
 
-static bool source_in(const struct bcond *c, const u8 addr[16])
-{
-	static const u8 none[16];
-	u32 bytes = c->prefix / 8, bits = c->prefix % 8;
-
-	if (memcmp(addr, none, sizeof(none)) == 0)
-		return false;
-	if (memcmp(addr, c->addr, bytes) != 0)
-		return false;
-	return bits == 0 || (addr[bytes] ^ c->addr[bytes]) >> (8 - bits) == 0;
-}
-
 bool rule_applies(const struct policy *p, const struct brule *r, const struct circumstance *how,
 		  enum moment when)
 {
@@ -256,7 +245,7 @@ bool rule_applies(const struct policy *p, const struct brule *r, const struct ci
 		return false;
 	if (c->has & COND_LISTENER && !slice_eq(how->listener, policy_text(p, c->listener)))
 		return false;
-	if (c->has & COND_SOURCE && !source_in(c, how->addr))
+	if (c->has & COND_SOURCE && !addr_in_net(how->addr, c->addr, c->prefix))
 		return false;
 	if (!(c->has & COND_RETAIN))
 		return true;

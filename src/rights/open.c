@@ -1,5 +1,6 @@
 /* open: bytes → policy, or E_CORRUPT.  What this accepts, match and eval may follow without a look.
  */
+#include "base/addr.h"
 #include "rights/block.h"
 #include "rights/doc.h"
 #include "rights/holder.h"
@@ -21,6 +22,7 @@ static bool layout_ok(const struct policy *p, size_t n)
 		{p->conds_at, p->nconds, sizeof(struct bcond)},
 		{p->levels_at, p->nlevels, sizeof(struct blevel)},
 		{p->parts_at, p->nparts, sizeof(struct bpart)},
+		{p->nets_at, p->nnets, sizeof(struct bnet)},
 		{p->text_at, p->ntext, 1},
 	};
 	u64 at = sizeof(*p); /* grows by less than 2^40 a section */
@@ -40,7 +42,7 @@ static bool roles_ok(const struct policy *p)
 	for (u32 i = 0; i < p->nroles; i++, r++) {
 		bool ranges = inside(r->name, p->ntext) && inside(r->deny[0], p->nrules) &&
 			      inside(r->deny[1], p->nrules) && inside(r->allow[0], p->nrules) &&
-			      inside(r->allow[1], p->nrules);
+			      inside(r->allow[1], p->nrules) && inside(r->nets, p->nnets);
 
 		if (!ranges || r->all_none > 1 || (i != 0 && r[-1].id >= r->id))
 			return false;
@@ -108,6 +110,17 @@ static bool parts_ok(const struct policy *p)
 	return true;
 }
 
+static bool nets_ok(const struct policy *p)
+{
+	const struct bnet *n = policy_nets(p);
+
+	for (u32 i = 0; i < p->nnets; i++, n++) {
+		if (n->prefix > 128 || n->deny > 1 || n->zero[0] != 0 || n->zero[1] != 0)
+			return false;
+	}
+	return true;
+}
+
 enum err policy_open(struct slice block, const struct policy **out)
 {
 	const struct policy *p = (const void *)block.p;
@@ -117,7 +130,8 @@ enum err policy_open(struct slice block, const struct policy **out)
 		return E_CORRUPT;
 	if (p->magic != POLICY_BLOCK_MAGIC || !layout_ok(p, block.n))
 		return E_CORRUPT;
-	if (!roles_ok(p) || !rules_ok(p) || !conds_ok(p) || !levels_ok(p) || !parts_ok(p))
+	if (!roles_ok(p) || !rules_ok(p) || !conds_ok(p) || !levels_ok(p) || !parts_ok(p) ||
+	    !nets_ok(p))
 		return E_CORRUPT;
 	*out = p;
 	return E_OK;
@@ -151,13 +165,29 @@ bool policy_role_exists(const struct policy *p, u32 id)
 	return policy_role(p, id) != NULL;
 }
 
-void policy_limits(const struct policy *p, const u32 *roles, u32 nroles, struct role_limits *out)
+bool policy_role_here(const struct policy *p, const struct brole *r, const u8 addr[16])
+{
+	const struct bnet *n = policy_nets(p) + r->nets.at;
+	bool allowed = r->nets.n == 0 || n[0].deny;
+
+	for (u32 i = 0; i < r->nets.n; i++, n++) {
+		if (!addr_in_net(addr, n->addr, n->prefix))
+			continue;
+		if (n->deny)
+			return false;
+		allowed = true;
+	}
+	return allowed;
+}
+
+void policy_limits(const struct policy *p, const u32 *roles, u32 nroles, const u8 addr[16],
+		   struct role_limits *out)
 {
 	*out = (struct role_limits){0};
 	for (u32 i = 0; i < nroles; i++) {
 		const struct brole *r = policy_role(p, roles[i]);
 
-		if (r == NULL)
+		if (r == NULL || !policy_role_here(p, r, addr))
 			continue;
 		out->publish_rate = MAX(out->publish_rate, r->publish_rate);
 		out->publish_burst = MAX(out->publish_burst, r->publish_burst);

@@ -131,13 +131,16 @@ enum err parse_name(struct parser *p, const char *what, char **name)
 
 static enum err role_line(struct parser *p, struct role *role)
 {
-	static const char *const known[] = {"publish", "subscribe", "allow", "deny", "limit", NULL};
+	static const char *const known[] = {"publish", "subscribe", "allow", "deny",
+					    "limit",   "source",    NULL};
 	const struct token *t = parse_peek(p);
 
 	if (parse_accept(p, ";"))
 		return E_OK;
 	if (parse_accept(p, "limit"))
 		return parse_limits(p, &role->limits);
+	if (parse_accept(p, "source"))
+		return parse_role_nets(p, role);
 	if (role->rules.n == POLICY_RULE_COUNT)
 		return parse_fail(p, t->s, "a role has at most 4096 rules",
 				  "split it into two roles");

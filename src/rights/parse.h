@@ -37,6 +37,10 @@ enum err parse_name(struct parser *p, const char *what, char **name) MUST;
 enum err parse_rule(struct parser *p, enum reach reach, struct rule_list *list) MUST;
 /* Behind "if". */
 enum err parse_conditions(struct parser *p, struct cond *out) MUST;
+/* A network or one address, fills addr and prefix. */
+enum err parse_network(struct parser *p, u8 addr[16], u8 *prefix) MUST;
+/* Behind "source", in a role. */
+enum err parse_role_nets(struct parser *p, struct role *role) MUST;
 /* Behind "limit". */
 enum err parse_limits(struct parser *p, struct role_limits *out) MUST;
 /* At device, user or service. */

@@ -1,12 +1,11 @@
 /* parse_rule: one rule: its verb, its filter and its conditions. */
 #include "rights/parse.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/addr.h"
 #include "base/mem.h"
-#include "base/num.h"
 #include "rights/holder.h"
 
 static const char *const actions[] = {"publish", "subscribe", NULL};
@@ -152,41 +151,14 @@ static enum err cond_yes_no(struct parser *p, u8 *out)
 	return parse_unknown(p, &t, "yes or no is expected", known);
 }
 
-/* An address as 16 bytes; its width in bits, or 0. */
-static u32 address(const char *s, u8 out[16])
-{
-	memset(out, 0, 16);
-	if (inet_pton(AF_INET6, s, out) == 1)
-		return 128;
-	out[10] = out[11] = 0xff;
-	return inet_pton(AF_INET, s, out + 12) == 1 ? 32 : 0;
-}
-
-static bool host_bits_set(const struct cond *c)
-{
-	for (u32 bit = c->prefix; bit < 128; bit++) {
-		if (c->addr[bit / 8] >> (7 - bit % 8) & 1)
-			return true;
-	}
-	return false;
-}
-
-static enum err cond_source(struct parser *p, struct cond *c)
+enum err parse_network(struct parser *p, u8 addr[16], u8 *prefix)
 {
 	struct token t = parse_take(p);
-	const u8 *slash = t.s.n != 0 ? memchr(t.s.p, '/', t.s.n) : NULL;
-	size_t n = slash != NULL ? (size_t)(slash - t.s.p) : t.s.n;
-	char *host = xslicedup(slice_of(t.s.p, n));
-	u32 width = t.kind == TOK_WORD ? address(host, c->addr) : 0;
-	u64 bits = width;
 
-	free(host);
-	if (width == 0 ||
-	    (slash != NULL && num_parse(slice_skip(t.s, n + 1), width, &bits) != E_OK))
+	if (t.kind != TOK_WORD || !addr_parse_net(t.s, ADDR_BITS_CUT, addr, prefix))
 		return parse_fail(p, t.s, "an address or a network is expected",
 				  "as 192.168.1.0/24 or 2001:db8::/32");
-	c->prefix = (u8)(128 - width + bits);
-	if (host_bits_set(c))
+	if (!addr_parse_net(t.s, ADDR_BITS_EXACT, addr, prefix))
 		return parse_fail(p, t.s, "the address has bits behind its prefix",
 				  "as 192.168.1.0/24, not 192.168.1.7/24");
 	return E_OK;
@@ -215,9 +187,35 @@ static enum err condition(struct parser *p, struct cond *c)
 	case COND_LISTENER:
 		return parse_name(p, "the name of a listener", &c->listener);
 	case COND_SOURCE:
-		return cond_source(p, c);
+		return parse_network(p, c->addr, &c->prefix);
 	}
 	UNREACHABLE("a bit for each known word");
+}
+
+static enum err role_net(struct parser *p, struct role *role)
+{
+	struct slice near = parse_peek(p)->s;
+	struct role_net n = {.deny = parse_accept(p, "not")};
+	enum err e;
+
+	if (role->nnets == POLICY_ROLE_NETS)
+		return parse_fail(p, near, "a role has at most 64 networks", "");
+	e = parse_network(p, n.addr, &n.prefix);
+	if (e != E_OK)
+		return e;
+	role->nets = array_grow(role->nets, role->nnets, sizeof(n));
+	role->nets[role->nnets++] = n;
+	return E_OK;
+}
+
+enum err parse_role_nets(struct parser *p, struct role *role)
+{
+	enum err e;
+
+	do
+		e = role_net(p, role);
+	while (e == E_OK && parse_accept(p, ","));
+	return e == E_OK ? parse_end(p, "networks are separated by ','") : e;
 }
 
 enum err parse_conditions(struct parser *p, struct cond *out)

@@ -1,7 +1,7 @@
 /* print: a document as canonical text. */
 #include "rights/doc.h"
 
-#include <arpa/inet.h>
+#include "base/addr.h"
 
 static bool quote_needed(const char *s)
 {
@@ -51,19 +51,12 @@ void print_word(struct buf *b, const char *s)
 
 /* ---- rules ----------------------------------------------------------------------------- */
 
-static void print_source(struct buf *b, const struct cond *c)
+static void print_network(struct buf *b, const u8 addr[16], u8 prefix)
 {
-	static const u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
-	char text[INET6_ADDRSTRLEN];
-	bool v4 = c->prefix >= 96 && memcmp(c->addr, mapped, sizeof(mapped)) == 0;
-	const char *s = v4 ? inet_ntop(AF_INET, c->addr + 12, text, sizeof(text))
-			   : inet_ntop(AF_INET6, c->addr, text, sizeof(text));
+	char text[64];
 
-	ASSERT(s != NULL);
-	buf_str(b, "source ");
-	buf_str(b, s);
-	buf_str(b, "/");
-	buf_num(b, v4 ? c->prefix - 96u : c->prefix);
+	addr_format_net(addr, prefix, text, sizeof(text));
+	buf_str(b, text);
 }
 
 static void print_qos(struct buf *b, const struct cond *c)
@@ -93,7 +86,8 @@ static void print_condition(struct buf *b, const struct cond *c, u32 bit)
 		buf_str(b, c->listener);
 		break;
 	case COND_SOURCE:
-		print_source(b, c);
+		buf_str(b, "source ");
+		print_network(b, c->addr, c->prefix);
 		break;
 	}
 }
@@ -236,11 +230,31 @@ static void print_limits(struct buf *b, const struct role_limits *l)
 
 /* ---- statements ------------------------------------------------------------------------ */
 
+void print_role_net(struct buf *b, const struct role_net *n)
+{
+	buf_str(b, n->deny ? "not " : "");
+	print_network(b, n->addr, n->prefix);
+}
+
+static void print_role_nets(struct buf *b, const struct role *r)
+{
+	const char *before = "  source ";
+
+	for (u32 i = 0; i < r->nnets; i++) {
+		buf_str(b, before);
+		print_role_net(b, &r->nets[i]);
+		before = ", ";
+	}
+	if (r->nnets != 0)
+		buf_str(b, "\n");
+}
+
 void print_role(struct buf *b, const struct role *r)
 {
 	buf_str(b, "role ");
 	buf_str(b, r->name);
 	buf_str(b, " {\n");
+	print_role_nets(b, r);
 	for (u32 i = 0; i < r->rules.n; i++) {
 		buf_str(b, "  ");
 		buf_str(b, r->rules.v[i].text);

@@ -11,6 +11,7 @@
  *     subscribe home/${device}/cmd/#
  *     deny publish home/${device}/tele/secret
  *     publish   plant/+/log if qos 0..1, retain no, tls yes, listener mqtts, source 10.0.0.0/8
+ *     source    10.0.0.0/8, not 10.9.0.0/16
  *     limit     publish 5/s burst 50, packet 16k, inflight 8, queue 100/256k, retained 20
  *   }
  *   deny * subscribe exact #
@@ -99,9 +100,11 @@ struct role_limits {
 	u32 subscriptions;
 	bool all_none; /* limit all none */
 };
-/* The most generous of those roles that say anything about a field; 0 in a field about which none
- * does.  publish without burst: a burst of five seconds' worth. */
-void policy_limits(const struct policy *p, const u32 *roles, u32 nroles, struct role_limits *out);
+/* The most generous of those roles that hold for who comes from addr and say anything about a
+ * field; 0 in a field about which none does.  publish without burst: a burst of five seconds'
+ * worth. */
+void policy_limits(const struct policy *p, const u32 *roles, u32 nroles, const u8 addr[16],
+		   struct role_limits *out);
 
 /* ---- evaluation ------------------------------------------------------------------------ */
 
@@ -127,7 +130,7 @@ struct circumstance {
 	u8 qos;
 	bool retain;
 	bool tls;
-	u8 addr[16]; /* IPv6, or IPv4 mapped; all zero: none (a unix socket) */
+	u8 addr[16]; /* of base/addr.h; all zero and a unix socket's peer are in no network */
 	struct slice listener;
 };
 
@@ -151,6 +154,7 @@ struct explanation {
 	char rule[1280];
 	char nearest[1280]; /* the nearest allow, with placeholders as written */
 	char nearest_role[129];
+	bool elsewhere; /* that role holds only for other sources */
 };
 void rights_explain(const struct policy *p, const struct subject *who, enum action a,
 		    struct slice raw, const struct circumstance *how, struct explanation *out);

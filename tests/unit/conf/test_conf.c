@@ -92,6 +92,7 @@ static void test_values(void **state)
 	     "listener a { bind = \"[::1]:1\" tls = no accept_risk = x }\n"
 	     "listener b { bind = \"192.0.2.1:2\" networks = {10.1.2.3/8, 2001:db8::1/32, "
 	     "192.0.2.7}\n"
+	     "  deny_networks = {10.9.0.0/16}\n"
 	     "  tls = off accept_risk = \"a \\\"b\\\" \\\\\" limits { publish_rate = 8 } }\n"
 	     "listener c { bind = 127.1.2.3:3 certificate = /a.pem key = /k.pem authenticators = "
 	     "{} "
@@ -109,12 +110,14 @@ static void test_values(void **state)
 	assert_string_equal(conf.listener[0].address, "::1");
 	assert_int_equal(conf.listener[0].limits.publish_rate, 7);
 	assert_int_equal(conf.listener[1].limits.publish_rate, 8);
-	assert_int_equal(conf.listener[1].nets, 3);
-	assert_int_equal(conf.listener[1].net[0].prefix, 104);
-	assert_int_equal(conf.listener[1].net[0].addr[12], 10);
-	assert_int_equal(conf.listener[1].net[0].addr[13], 0); /* host bits are cut */
-	assert_int_equal(conf.listener[1].net[1].prefix, 32);
-	assert_int_equal(conf.listener[1].net[2].prefix, 128);
+	assert_int_equal(conf.listener[1].allow.n, 3);
+	assert_int_equal(conf.listener[1].allow.net[0].prefix, 104);
+	assert_int_equal(conf.listener[1].allow.net[0].addr[12], 10);
+	assert_int_equal(conf.listener[1].allow.net[0].addr[13], 0); /* host bits are cut */
+	assert_int_equal(conf.listener[1].allow.net[1].prefix, 32);
+	assert_int_equal(conf.listener[1].allow.net[2].prefix, 128);
+	assert_int_equal(conf.listener[1].deny.n, 1);
+	assert_int_equal(conf.listener[1].deny.net[0].prefix, 112);
 	assert_string_equal(conf.listener[1].accept_risk, "a \"b\" \\");
 	assert_true(conf.listener[2].loopback);
 	assert_string_equal(conf.listener[2].certificate, "/a.pem");
@@ -390,7 +393,7 @@ static void test_valid(void **state)
 	memset(conf.listener[0].name, 'x', sizeof(conf.listener[0].name));
 	assert_false(conf_valid(&conf));
 	conf_defaults(&conf);
-	conf.listener[0].nets = CONF_NETS + 1;
+	conf.listener[0].allow.n = CONF_NETS + 1;
 	assert_false(conf_valid(&conf));
 	conf_defaults(&conf);
 	memset(conf.state_dir, 'x', sizeof(conf.state_dir));

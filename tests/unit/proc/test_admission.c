@@ -81,16 +81,38 @@ static void test_rate_in_all(void **state)
 
 static void test_networks(void **state)
 {
-	c.listener[0].nets = 2;
-	c.listener[0].net[0] = (struct conf_net){.prefix = 96 + 20};
-	memcpy(c.listener[0].net[0].addr, v4(192, 168, 16, 0), 16);
-	c.listener[0].net[1] = (struct conf_net){.addr = {0x20, 1, 0xd, 0xb8}, .prefix = 32};
+	c.listener[0].allow.n = 2;
+	c.listener[0].allow.net[0] = (struct conf_net){.prefix = 96 + 20};
+	memcpy(c.listener[0].allow.net[0].addr, v4(192, 168, 16, 0), 16);
+	c.listener[0].allow.net[1] = (struct conf_net){.addr = {0x20, 1, 0xd, 0xb8}, .prefix = 32};
 	admission_configure(a, &c, 1000);
 	assert_int_equal(admission_admit(a, v4(192, 168, 31, 255), 0, 1), E_OK);
 	assert_int_equal(admission_admit(a, v4(192, 168, 32, 0), 0, 1), E_DENIED);
 	assert_int_equal(admission_admit(a, v4(192, 168, 15, 255), 0, 1), E_DENIED);
 	assert_int_equal(admission_admit(a, (u8[16]){0x20, 1, 0xd, 0xb8, 7}, 0, 1), E_OK);
 	assert_int_equal(admission_admit(a, (u8[16]){0x20, 1, 0xd, 0xb9}, 0, 1), E_DENIED);
+}
+
+static void test_denied_networks(void **state)
+{
+	u64 all, network;
+
+	c.listener[0].deny.n = 1;
+	c.listener[0].deny.net[0] = (struct conf_net){.prefix = 96 + 16};
+	memcpy(c.listener[0].deny.net[0].addr, v4(192, 168, 0, 0), 16);
+	admission_configure(a, &c, 1000);
+	assert_int_equal(admission_admit(a, v4(192, 168, 31, 1), 0, 1), E_DENIED);
+	assert_int_equal(admission_admit(a, v4(192, 169, 31, 1), 0, 1), E_OK);
+	c.listener[0].allow.n = 1; /* a deny cuts out of what is allowed */
+	c.listener[0].allow.net[0] = (struct conf_net){.prefix = 96 + 8};
+	memcpy(c.listener[0].allow.net[0].addr, v4(192, 0, 0, 0), 16);
+	admission_configure(a, &c, 1000);
+	assert_int_equal(admission_admit(a, v4(192, 168, 31, 1), 0, 1), E_DENIED);
+	assert_int_equal(admission_admit(a, v4(192, 169, 31, 2), 0, 1), E_OK);
+	assert_int_equal(admission_admit(a, v4(193, 169, 31, 2), 0, 1), E_DENIED);
+	admission_counts(a, &all, &network);
+	assert_int_equal(all, 3);
+	assert_int_equal(network, 3);
 }
 
 static void test_failed_logins(void **state)
@@ -115,7 +137,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_total_and_release), T(test_waiting_in_all),
 					   T(test_rate_in_all),	      T(test_networks),
-					   T(test_failed_logins),     T(test_unknown_listener)};
+					   T(test_denied_networks),   T(test_failed_logins),
+					   T(test_unknown_listener)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

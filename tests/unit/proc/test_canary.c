@@ -135,10 +135,10 @@ static void test_network_list(void **state)
 
 	conf_defaults(&c);
 	c.listener[0].port = 1;
-	c.listener[0].nets = 1;
-	c.listener[0].net[0].prefix = 104;
-	memset(c.listener[0].net[0].addr + 10, 0xff, 2);
-	c.listener[0].net[0].addr[12] = 10;
+	c.listener[0].allow.n = 1;
+	c.listener[0].allow.net[0].prefix = 104;
+	memset(c.listener[0].allow.net[0].addr + 10, 0xff, 2);
+	c.listener[0].allow.net[0].addr[12] = 10;
 	assert_int_equal(canary(&c), CANARY_REFUSED);
 }
 

@@ -33,6 +33,15 @@ static void rules_come_and_go(void **state)
 		"+   publish x if tls yes\n");
 }
 
+static void networks_come_and_go(void **state)
+{
+	differs("role a { source 10.0.0.0/8, not 10.9.0.0/16 }",
+		"role a { source 10.0.0.0/8, 192.0.2.0/24 }",
+		"  role a\n"
+		"+   source 192.0.2.0/24\n"
+		"-   source not 10.9.0.0/16\n");
+}
+
 static void whole_things_come_and_go(void **state)
 {
 	differs("role a { publish x }\nrole same { publish z }\ndevice d { role a; group g }",
@@ -65,9 +74,8 @@ static void attributes_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(equal_is_empty),
-		cmocka_unit_test(rules_come_and_go),
-		cmocka_unit_test(whole_things_come_and_go),
+		cmocka_unit_test(equal_is_empty),	cmocka_unit_test(rules_come_and_go),
+		cmocka_unit_test(networks_come_and_go), cmocka_unit_test(whole_things_come_and_go),
 		cmocka_unit_test(attributes_change),
 	};
 

@@ -247,6 +247,64 @@ static void conditions_of_a_source(void **state)
 	rig_free(&r);
 }
 
+/* From elsewhere a role gives nothing, and what it denies stays denied. */
+static void a_role_holds_in_its_networks(void **state)
+{
+	struct rig r = rig_of("role x { source 10.0.0.0/8, 2001:db8::/32, not 10.9.0.0/16\n"
+			      "publish in; deny publish never; limit publish 9/s }\n"
+			      "role y { source not 10.9.0.0/16; publish out; publish never }");
+	static const u32 both[] = {10, 20};
+	static const struct {
+		u8 addr[16];
+		enum verdict in, out;
+		u32 rate;
+	} from[] = {
+		{{[10] = 0xff, 0xff, 10, 1, 1, 1}, ALLOW, ALLOW, 9},
+		{{0x20, 0x01, 0x0d, 0xb8, 1}, ALLOW, ALLOW, 9},
+		{{[10] = 0xff, 0xff, 10, 9, 1, 1}, DENY, DENY, 0},
+		{{[10] = 0xff, 0xff, 11, 1, 1, 1}, DENY, ALLOW, 0},
+		{{0}, DENY, ALLOW, 0},
+		{{1, 0, 0, 0, 3, 0xe8}, DENY, ALLOW, 0}, /* a unix socket's peer */
+	};
+	struct subject who = subject_of("d", both, 2);
+	struct topic in = topic_of("in"), out = topic_of("out"), never = topic_of("never");
+	struct explanation why;
+	struct role_limits l;
+
+	for (u32 i = 0; i < ARRAY_LEN(from); i++) {
+		struct circumstance how = {0};
+		memcpy(how.addr, from[i].addr, 16);
+		assert_int_equal(rights_publish(r.p, &who, &in, &how), from[i].in);
+		assert_int_equal(rights_publish(r.p, &who, &out, &how), from[i].out);
+		assert_int_equal(rights_publish(r.p, &who, &never, &how), DENY);
+		policy_limits(r.p, both, 2, how.addr, &l);
+		assert_int_equal(l.publish_rate, from[i].rate);
+		rights_explain(r.p, &who, ACT_PUBLISH, SLICE_LIT("in"), &how, &why);
+		assert_int_equal(why.elsewhere, from[i].in == DENY);
+	}
+	rig_free(&r);
+}
+
+/* Nor is a subscription that it grants free of questions later: it may be resumed from elsewhere.
+ */
+static void a_subscription_of_such_a_role_is_never_clear(void **state)
+{
+	struct rig r = rig_of("role x { source 10.0.0.0/8; subscribe a/# }");
+	struct subject who = subject_of("d", ten, 1);
+	struct circumstance how = {.addr = {[10] = 0xff, 0xff, 10, 1, 1, 1}};
+	struct filter f = filter_of("a/#");
+	struct topic t = topic_of("a/b");
+	bool clear = true;
+
+	assert_int_equal(rights_subscribe(r.p, &who, &f, &how, &clear), ALLOW);
+	assert_false(clear);
+	assert_int_equal(rights_deliver(r.p, &who, &t, &how), ALLOW);
+	how.addr[12] = 11;
+	assert_int_equal(rights_subscribe(r.p, &who, &f, &how, &clear), DENY);
+	assert_int_equal(rights_deliver(r.p, &who, &t, &how), DENY);
+	rig_free(&r);
+}
+
 static void conditions_of_a_subscription(void **state)
 {
 	struct rig r = rig_of("role x { subscribe q if qos 0..1; subscribe r if retain no; "
@@ -393,6 +451,8 @@ int main(void)
 		cmocka_unit_test(roles_add_up_and_a_deny_of_one_wins),
 		cmocka_unit_test(conditions_of_a_publication),
 		cmocka_unit_test(conditions_of_a_source),
+		cmocka_unit_test(a_role_holds_in_its_networks),
+		cmocka_unit_test(a_subscription_of_such_a_role_is_never_clear),
 		cmocka_unit_test(conditions_of_a_subscription),
 		cmocka_unit_test(every_placeholder_has_its_value),
 		cmocka_unit_test(explanations),

@@ -46,6 +46,7 @@ struct model {
 	u32 nrules;
 	const char *device, *group, *claim;
 	bool has[ROLES];
+	u32 place[ROLES];	/* where each role holds: a number of places[] */
 	struct bits set[RULES]; /* for this subject */
 	char told[RULES][96];	/* the filter for this subject; "" never matches */
 };
@@ -118,6 +119,10 @@ static void random_rule(struct model *m, struct rule *r)
 static const char *const listeners[] = {"l0", "l1"};
 static const char *const sources[] = {"10.0.0.0/9", "2001:db8::/33"};
 
+static const char *const places[] = {"", "source 10.0.0.0/9\n", "source 2001:db8::/33\n",
+				     "source not 10.0.0.0/9\n",
+				     "source 2001:db8::/32, not 2001:db8::/33\n"};
+
 static char *cond_text(char *out, const struct cond *c)
 {
 	const char *before = "if";
@@ -154,7 +159,7 @@ static struct rig rig_of_model(const struct model *m)
 	char *out = text;
 
 	for (u32 role = 0; role < ROLES; role++) {
-		out += sprintf(out, "role r%u {\n", role);
+		out += sprintf(out, "role r%u {\n%s", role, places[m->place[role]]);
 		for (u32 i = 0; i < m->nrules; i++) {
 			if (m->rules[i].owner == role)
 				out = rule_text(out, &m->rules[i]);
@@ -274,7 +279,17 @@ static bool alike(const char *rule, const char *f)
 struct scene {
 	struct circumstance how;
 	u32 listener_no, source_no; /* 2: none */
+	u32 beside;		    /* outside of that source, but near; 2: not */
 };
+
+static bool role_here(const struct model *m, u32 role, const struct scene *s)
+{
+	const bool here[] = {true, s->source_no == 0, s->source_no == 1, s->source_no != 0,
+			     s->beside == 1};
+
+	_Static_assert(ARRAY_LEN(here) == ARRAY_LEN(places), "an answer for each place");
+	return here[m->place[role]];
+}
 
 static bool cond_holds(const struct cond *c, const struct scene *s, bool at_subscribe, bool deny)
 {
@@ -286,9 +301,11 @@ static bool cond_holds(const struct cond *c, const struct scene *s, bool at_subs
 	       (!c->source || s->source_no == c->source_no);
 }
 
-static bool concerns(const struct model *m, const struct rule *r, enum action a)
+static bool concerns(const struct model *m, const struct rule *r, enum action a,
+		     const struct scene *s)
 {
-	return r->action == a && (r->owner == EVERYONE || m->has[r->owner]);
+	return r->action == a && (r->owner == EVERYONE ||
+				  (m->has[r->owner] && (r->deny || role_here(m, r->owner, s))));
 }
 
 static enum verdict oracle_topic(const struct model *m, enum action a, u32 k, const struct scene *s)
@@ -298,7 +315,7 @@ static enum verdict oracle_topic(const struct model *m, enum action a, u32 k, co
 	for (u32 i = 0; i < m->nrules; i++) {
 		const struct rule *r = &m->rules[i];
 
-		if (!concerns(m, r, a) || !(m->set[i].w[k / 64] >> k % 64 & 1) ||
+		if (!concerns(m, r, a, s) || !(m->set[i].w[k / 64] >> k % 64 & 1) ||
 		    !cond_holds(&r->cond, s, false, r->deny))
 			continue;
 		if (r->deny && !r->exact)
@@ -348,14 +365,14 @@ static enum verdict oracle_filter(const struct model *m, const char *f, const st
 		bool holds = cond_holds(&r->cond, s, true, r->deny);
 		bool is = m->told[i][0] != '\0' && alike(m->told[i], f);
 
-		if (!concerns(m, r, ACT_SUBSCRIBE))
+		if (!concerns(m, r, ACT_SUBSCRIBE, s))
 			continue;
 		cut = cut || (r->deny && !r->exact && meet(&asked, &m->set[i]));
 		refused = refused || (r->deny && r->exact && holds && is);
 		if (!holds || (r->exact && (r->deny || !is)))
 			continue;
 		unite(r->deny ? &deny : &allow, &m->set[i]);
-		if (!r->deny && no_cond(&r->cond))
+		if (!r->deny && no_cond(&r->cond) && m->place[r->owner] == 0)
 			unite(&always, &m->set[i]);
 	}
 	*clear = false;
@@ -373,7 +390,7 @@ static struct scene random_scene(struct model *m)
 					 {0x20, 0x01, 0x0d, 0xb8, 0x7f}};
 	static const u8 outside[2][16] = {{[10] = 0xff, 0xff, 10, 128, 3, 4},
 					  {0x20, 0x01, 0x0d, 0xb8, 0x80}};
-	struct scene s = {.listener_no = upto(m, 3), .source_no = upto(m, 3)};
+	struct scene s = {.listener_no = upto(m, 3), .source_no = upto(m, 3), .beside = 2};
 
 	s.how.qos = (u8)upto(m, 3);
 	s.how.retain = one_in(m, 2);
@@ -382,8 +399,10 @@ static struct scene random_scene(struct model *m)
 		s.how.listener = slice_str(listeners[s.listener_no]);
 	if (s.source_no < 2)
 		memcpy(s.how.addr, inside[s.source_no], 16);
-	else if (one_in(m, 2))
-		memcpy(s.how.addr, outside[upto(m, 2)], 16);
+	else
+		s.beside = upto(m, 3);
+	if (s.beside < 2)
+		memcpy(s.how.addr, outside[s.beside], 16);
 	return s;
 }
 
@@ -476,6 +495,8 @@ static bool run_policy(u64 seed, u32 *granted)
 	m.nrules = 1 + upto(&m, RULES);
 	for (u32 i = 0; i < m.nrules; i++)
 		random_rule(&m, &m.rules[i]);
+	for (u32 i = 0; i < ROLES; i++)
+		m.place[i] = one_in(&m, 2) ? upto(&m, ARRAY_LEN(places)) : 0;
 	rig = rig_of_model(&m);
 	for (u32 i = 0; i < SUBJECTS && good; i++)
 		good = run_subject(&m, rig.p, granted);

@@ -7,9 +7,11 @@ static const char *const text =
 	"  subscribe a/+/#; subscribe exact b/+; deny subscribe a/${group}/y\n"
 	"  limit publish 5/s, packet 16k\n"
 	"}\n"
-	"role b { publish # }\n"
+	"role b { source 0.0.0.0/0, not 10.0.0.0/8, ::/0; publish # }\n"
 	"deny * subscribe exact #\n"
 	"deny * publish ${username}/z";
+
+static const u8 nowhere[16];
 
 /* Every kind of question, so that every array is walked. */
 static void ask(const struct policy *p)
@@ -45,7 +47,7 @@ static void ask(const struct policy *p)
 		rights_explain(p, &who, ACT_PUBLISH, raw, &how, &why);
 		rights_explain(p, &who, ACT_SUBSCRIBE, raw, &how, &why);
 	}
-	policy_limits(p, roles, 3, &limits);
+	policy_limits(p, roles, 3, nowhere, &limits);
 	(void)policy_role_exists(p, 10);
 }
 
@@ -154,14 +156,14 @@ static void limits_are_the_most_generous(void **state)
 	static const u32 roles[] = {40, 10, 20, 99, 50, 30};
 	struct role_limits l;
 
-	policy_limits(rig.p, roles, 1, &l);
+	policy_limits(rig.p, roles, 1, nowhere, &l);
 	assert_int_equal(l.publish_rate | l.publish_burst | l.packet_bytes | l.inflight |
 				 l.queue_messages | l.queue_bytes | l.retained | l.subscriptions,
 			 0);
-	policy_limits(rig.p, roles, 2, &l);
+	policy_limits(rig.p, roles, 2, nowhere, &l);
 	assert_int_equal(l.publish_rate, 5);
 	assert_int_equal(l.publish_burst, 25);
-	policy_limits(rig.p, roles, 4, &l);
+	policy_limits(rig.p, roles, 4, nowhere, &l);
 	assert_int_equal(l.publish_rate, 5);
 	assert_int_equal(l.publish_burst, 100);
 	assert_int_equal(l.packet_bytes, 16 * 1024);
@@ -171,11 +173,11 @@ static void limits_are_the_most_generous(void **state)
 	assert_int_equal(l.retained, 20);
 	assert_int_equal(l.subscriptions, 0);
 	assert_false(l.all_none);
-	policy_limits(rig.p, roles, 5, &l);
+	policy_limits(rig.p, roles, 5, nowhere, &l);
 	assert_int_equal(l.publish_rate, UINT32_MAX);
 	assert_int_equal(l.publish_burst, UINT32_MAX);
 	assert_int_equal(l.subscriptions, 4);
-	policy_limits(rig.p, roles, 6, &l);
+	policy_limits(rig.p, roles, 6, nowhere, &l);
 	assert_true(l.all_none);
 	assert_int_equal(l.packet_bytes, UINT32_MAX);
 	rig_free(&rig);

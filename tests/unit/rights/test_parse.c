@@ -106,6 +106,12 @@ static void filters_and_comments(void **state)
 		  "  subscribe if if tls no\n"
 		  "}\n");
 	prints_as("", "");
+	prints_as("role r { publish x; source 10.0.0.0/8, not 10.1.0.0/16, 192.0.2.7\n"
+		  "source ::1/128, 10.0.0.0/8 }",
+		  "role r {\n"
+		  "  source ::1/128, 10.0.0.0/8, 192.0.2.7/32, not 10.1.0.0/16\n"
+		  "  publish x\n"
+		  "}\n");
 	prints_as("\xef\xbb\xbf;;\n# only words", "");
 	prints_as("deny * publish a; deny * publish a if qos 2; deny * subscribe ${group}/#",
 		  "deny * publish a\n"
