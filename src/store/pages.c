@@ -13,24 +13,24 @@
 enum {
 	PAGE_MIN = 512,
 	PAGE_MAX = 65536,
-	HEADER = 16,	/* of a page */
+	HEADER = 16, /* of a page */
 	NODE_HEADER = 8,
 	DEPTH_MAX = 24, /* at two children a page that is more than any disk holds */
 	DB_SIZE = 48,
-	META_DBS = 24,	/* offsets in a meta page, behind the header */
+	META_DBS = 24, /* offsets in a meta page, behind the header */
 	META_LAST = META_DBS + 2 * DB_SIZE,
 	META_TXN = META_LAST + 8,
 	META_SIZE = META_TXN + 8,
 };
 enum { F_BRANCH = 1, F_LEAF = 2, F_OVERFLOW = 4, F_META = 8 };
 enum { NODE_BIG = 1, NODE_DB = 2, NODE_DUP = 4 };
-#define META_MAGIC 0xbeefc0deu
+#define META_MAGIC   0xbeefc0deu
 #define META_VERSION 1u
-#define NO_PAGE UINT64_MAX
+#define NO_PAGE	     UINT64_MAX
 
 struct tree_at { /* one page on the way down */
 	u8 *page;
-	u32 n, next;	       /* entries; the one that comes next */
+	u32 n, next;		/* entries; the one that comes next */
 	struct slice low, high; /* what its keys lie between: [low, high); high.p == NULL: no end */
 };
 
@@ -104,9 +104,9 @@ static bool meta_parse(const u8 *page, u32 which, struct meta *m)
 			   .txn = le(b + META_TXN, 8),
 			   .free_root = le(dbs + DB_SIZE - 8, 8),
 			   .main_root = le(dbs + 2 * DB_SIZE - 8, 8)};
-	return le(page, 8) == which && (le(page + 10, 2) & F_META) != 0 &&
-	       le(b, 4) == META_MAGIC && le(b + 4, 4) == META_VERSION && m->size >= PAGE_MIN &&
-	       m->size <= PAGE_MAX && (m->size & (m->size - 1)) == 0 && m->txn % 2 == which;
+	return le(page, 8) == which && (le(page + 10, 2) & F_META) != 0 && le(b, 4) == META_MAGIC &&
+	       le(b + 4, 4) == META_VERSION && m->size >= PAGE_MIN && m->size <= PAGE_MAX &&
+	       (m->size & (m->size - 1)) == 0 && m->txn % 2 == which;
 }
 
 /* The second meta page stands one page behind the first, whose size only a meta page tells: every
@@ -208,8 +208,8 @@ static bool big_value(struct pages *p, const struct node *n, struct slice *value
 	at = le(n->here.p, 8);
 	if (at < 2 || at >= p->count || run > p->count - at)
 		return false;
-	if (read_at(p->fd, header, sizeof(header), at * p->size) != E_OK ||
-	    le(header, 8) != at || le(header + 10, 2) != F_OVERFLOW || le(header + 12, 4) != run)
+	if (read_at(p->fd, header, sizeof(header), at * p->size) != E_OK || le(header, 8) != at ||
+	    le(header + 10, 2) != F_OVERFLOW || le(header + 12, 4) != run)
 		return false;
 	for (u64 i = 0; i < run; i++) {
 		if (seen(p, at + i))
@@ -285,7 +285,7 @@ struct walk {
 	struct tree_at at[DEPTH_MAX];
 	u32 depth;
 	bool ordered; /* keys are compared as bytes */
-	u64 entries; /* found so far */
+	u64 entries;  /* found so far */
 	entry_cb *cb;
 	void *arg;
 };

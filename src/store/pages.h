@@ -26,7 +26,8 @@ enum err pages_open(struct pages **out, int fd) MUST;
 void pages_close(struct pages **p);
 
 /* Every entry of the named database, in the order of the tree; the views live during the call.
- * E_NOT_FOUND: there is no such database, or the way to it is damaged.  cb returns false to stop. */
+ * E_NOT_FOUND: there is no such database, or the way to it is damaged.  cb returns false to stop.
+ */
 enum err pages_walk(struct pages *p, struct slice name,
 		    bool (*cb)(void *arg, struct slice key, struct slice value), void *arg) MUST;
 struct pages_damage pages_damage(const struct pages *p);
