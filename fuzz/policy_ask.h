@@ -60,7 +60,7 @@ static inline void ask_all(const struct policy *p, enum block_state state, const
 		how.tls = i % 4 > 1;
 		ask_one(p, state, &who, &how, slice_str(questions[i]));
 	}
-	policy_limits(p, roles, nroles, &limits);
+	policy_limits(p, roles, nroles, how.addr, &limits);
 }
 
 #endif

@@ -37,12 +37,8 @@ json_t *status_listener(const struct conf_listener *l)
 {
 	json_t *who = json_array(), *risks = json_array();
 
-	if (l->allow_certificate)
-		json_array_append_new(who, json_string("certificate"));
-	if (l->allow_token)
-		json_array_append_new(who, json_string("token"));
-	if (l->allow_password)
-		json_array_append_new(who, json_string("password"));
+	for (u32 i = 0; i < l->authenticators; i++)
+		json_array_append_new(who, json_string(authenticator_word(l->authenticator[i])));
 	if (!l->tls)
 		json_array_append_new(risks, json_string("plaintext"));
 	if (l->anonymous_role[0] != 0)

@@ -1,9 +1,6 @@
-/* login: from a LOGIN of broker to its VERDICT: the chain of authenticators.
+/* login: a LOGIN of broker is read, held back until auth can decide, and given to the chain.
  *
- * A generated secret is tried first (a keyed hash, a microsecond); what is not one is a chosen
- * password where the listener takes them, and goes to the hasher, for a name that does not exist as
- * for one that does. Whatever the reason of a refusal, the same functions run for a known and an
- * unknown name (I20, I31). */
+ * Owns what waits at start, and the notes of who was here, which are written together. */
 #ifndef PICKET_AUTH_LOGIN_H
 #define PICKET_AUTH_LOGIN_H
 
@@ -15,6 +12,8 @@ void login_request(struct auth *a, u64 id, const struct m_login *m, struct slice
 /* Keys and store are there: answer what waited. */
 void login_release(struct auth *a);
 bool login_ready(const struct auth *a);
+/* It came in, by that credential; person: the source, of a chosen password, or NULL. */
+void login_seen(struct auth *a, const struct identity *i, u32 credential, const u8 *person);
 /* Write what was seen since; call before somebody asks, and at the end. */
 void login_seen_flush(struct auth *a);
 void login_seen_timer(struct timer *t);

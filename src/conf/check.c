@@ -46,6 +46,18 @@ static bool check_risk(struct parse *p, const struct conf_listener *l, u32 line)
 	return true;
 }
 
+/* Only TLS can present one. */
+static void drop_certificate(struct conf_listener *l)
+{
+	u8 n = 0;
+
+	for (u32 i = 0; i < l->authenticators; i++) {
+		if (l->authenticator[i] != AUTHENTICATOR_CERTIFICATE)
+			l->authenticator[n++] = l->authenticator[i];
+	}
+	l->authenticators = n;
+}
+
 static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 {
 	if ((l->certificate[0] == '\0') != (l->key[0] == '\0'))
@@ -55,9 +67,8 @@ static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 		return listener_bad(p, l, line, "has a certificate, but tls is off",
 				    "say tls = on");
 	if (!l->tls)
-		l->allow_certificate = false; /* only TLS can present one */
-	if (!l->allow_certificate && !l->allow_token && !l->allow_password &&
-	    l->anonymous_role[0] == '\0')
+		drop_certificate(l);
+	if (l->authenticators == 0 && l->anonymous_role[0] == '\0')
 		return listener_bad(p, l, line, "lets nobody in",
 				    "name token or password in authenticators");
 	if (l->limits_none)

@@ -37,13 +37,23 @@ static void place_defaults(enum place place, void *base)
 	}
 }
 
+bool conf_authenticates(const struct conf_listener *l, enum authenticator a)
+{
+	ASSERT(l->authenticators <= AUTHENTICATOR_N);
+	return memchr(l->authenticator, (int)a, l->authenticators) != NULL;
+}
+
 void conf_listener_defaults(struct conf_listener *l, const char *name,
 			    const struct conf_limits *limits)
 {
+	static const u8 usual[] = {AUTHENTICATOR_CERTIFICATE, AUTHENTICATOR_TOKEN,
+				   AUTHENTICATOR_PASSWORD};
+
 	memset(l, 0, sizeof(*l));
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	place_defaults(IN_LISTENER, l);
-	l->allow_certificate = l->allow_token = l->allow_password = true;
+	memcpy(l->authenticator, usual, sizeof(usual));
+	l->authenticators = sizeof(usual);
 	l->limits = *limits;
 }
 

@@ -30,16 +30,27 @@ struct conf_nets {
 	struct conf_net net[CONF_NETS];
 };
 
+/* Ways in which a client may prove who it is.  A listener names those that it takes, in the order
+ * in which they are asked. */
+#define AUTHENTICATORS(X)                                                                          \
+	X(CERTIFICATE, "certificate")                                                              \
+	X(TOKEN, "token")                                                                          \
+	X(PASSWORD, "password")
+#define X(name, word) AUTHENTICATOR_##name,
+enum authenticator { AUTHENTICATORS(X) AUTHENTICATOR_N };
+#undef X
+
 struct conf_listener {
 	char name[32];
 	char bind[128];	  /* "*:8883", "127.0.0.1:1883", "[::1]:8883" */
 	char address[64]; /* taken apart: "" means every address */
 	u16 port;
 	bool tls;
-	bool loopback;					     /* the address is a loopback one */
-	bool allow_certificate, allow_token, allow_password; /* authenticators */
-	bool limits_none;				     /* limits { all = none } */
-	char anonymous_role[132];			     /* "" : none */
+	bool loopback;			   /* the address is a loopback one */
+	u8 authenticators;		   /* how many */
+	u8 authenticator[AUTHENTICATOR_N]; /* enum authenticator, in the order of asking */
+	bool limits_none;		   /* limits { all = none } */
+	char anonymous_role[132];	   /* "" : none */
 	char accept_risk[256];
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
 	struct conf_nets allow; /* who may connect; none: all (needed for plaintext off loopback) */
@@ -47,6 +58,10 @@ struct conf_listener {
 	struct conf_limits limits; /* the global ones with this listener's changes */
 	u32 line;		   /* where it stands in the file, for messages; 0: it does not */
 };
+
+/* Does the listener take this kind of proof? */
+bool conf_authenticates(const struct conf_listener *l, enum authenticator a);
+const char *authenticator_word(enum authenticator a);
 
 struct conf {
 	char config_path[CONF_PATH], state_dir[CONF_PATH], run_dir[CONF_PATH], bootstrap[CONF_PATH];

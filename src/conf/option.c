@@ -248,20 +248,38 @@ static void print_protocols(FILE *f, const struct option *o, const void *base)
 	fputs("{mqtt}", f);
 }
 
+#define X(name, word) [AUTHENTICATOR_##name] = (word),
+static const char *const authenticator_words[] = {AUTHENTICATORS(X)};
+#undef X
+
+const char *authenticator_word(enum authenticator a)
+{
+	ASSERT(a < AUTHENTICATOR_N);
+	return authenticator_words[a];
+}
+
+static bool authenticator_parse(const char *word, u8 *out)
+{
+	for (u8 i = 0; i < AUTHENTICATOR_N; i++) {
+		if (strcmp(word, authenticator_words[i]) != 0)
+			continue;
+		*out = i;
+		return true;
+	}
+	return false;
+}
+
 static bool set_auths(struct parse *p, const struct option *o, void *base, const struct values *v)
 {
 	struct conf_listener *l = base;
+	u8 a = 0;
 
-	l->allow_certificate = l->allow_token = l->allow_password = false;
+	l->authenticators = 0;
 	for (u32 i = 0; i < v->n; i++) {
-		if (strcmp(v->v[i], "certificate") == 0)
-			l->allow_certificate = true;
-		else if (strcmp(v->v[i], "token") == 0)
-			l->allow_token = true;
-		else if (strcmp(v->v[i], "password") == 0)
-			l->allow_password = true;
-		else
+		if (!authenticator_parse(v->v[i], &a))
 			return bad_value(p, o, v, i);
+		if (!conf_authenticates(l, a))
+			l->authenticator[l->authenticators++] = a;
 	}
 	return true;
 }
@@ -269,19 +287,10 @@ static bool set_auths(struct parse *p, const struct option *o, void *base, const
 static void print_auths(FILE *f, const struct option *o, const void *base)
 {
 	const struct conf_listener *l = base;
-	const char *sep = "";
 
 	fputc('{', f);
-	if (l->allow_certificate) {
-		fputs("certificate", f);
-		sep = ", ";
-	}
-	if (l->allow_token) {
-		fprintf(f, "%stoken", sep);
-		sep = ", ";
-	}
-	if (l->allow_password)
-		fprintf(f, "%spassword", sep);
+	for (u32 i = 0; i < l->authenticators; i++)
+		fprintf(f, "%s%s", i != 0 ? ", " : "", authenticator_words[l->authenticator[i]]);
 	fputc('}', f);
 }
 
@@ -441,7 +450,7 @@ const struct option conf_options[] = {
 	 false},
 	{"authenticators", LISTENER, true, set_auths, print_auths, 0, 0, 0, 0,
 	 "list of certificate, token and password", NULL,
-	 "ways in which a client may prove who it is", false},
+	 "ways in which a client may prove who it is, in the order of asking", false},
 	{"anonymous_role", LISTENER, false, set_text, print_text, OF_LISTENER(anonymous_role), 0, 0,
 	 "name of a role", "",
 	 "clients without credentials get this role; needs accept_risk and, off loopback, networks",

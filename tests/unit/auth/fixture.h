@@ -297,6 +297,17 @@ static inline const struct sent *fx_verdict_of(struct fx *f, u64 id)
 	return NULL;
 }
 
+/* What the listener takes: one or two; AUTHENTICATOR_N: no second. */
+static inline void fx_authenticators(struct fx *f, enum authenticator first,
+				     enum authenticator second)
+{
+	struct conf_listener *l = &f->a->conf.listener[0];
+
+	l->authenticator[0] = (u8)first;
+	l->authenticator[1] = (u8)second;
+	l->authenticators = second == AUTHENTICATOR_N ? 1 : 2;
+}
+
 static inline struct m_verdict fx_login(struct fx *f, const char *client_id, const char *user,
 					const char *password)
 {

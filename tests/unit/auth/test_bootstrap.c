@@ -188,7 +188,7 @@ static void made_up_token_is_a_password(void **state)
 	assert_int_equal(bootstrap_prepare(f->a), E_OK);
 	assert_int_equal(bootstrap_run(f->a), E_OK);
 	assert_int_equal(fx_login(f, "probe", "probe", "another llama phrase here").verdict, ALLOW);
-	f->a->conf.listener[0].allow_password = false;
+	fx_authenticators(f, AUTHENTICATOR_TOKEN, AUTHENTICATOR_N);
 	assert_int_equal(fx_login(f, "probe", "probe", "another llama phrase here").verdict, DENY);
 }
 

@@ -90,9 +90,9 @@ static void listener_decides(void **state)
 	char token[TOKEN_CHARS + 1];
 
 	fx_device(f, "esp01", token);
-	f->a->conf.listener[0].allow_token = false;
+	fx_authenticators(f, AUTHENTICATOR_PASSWORD, AUTHENTICATOR_N);
 	assert_int_equal(fx_login(f, "esp01", "esp01", token).verdict, DENY);
-	f->a->conf.listener[0].allow_token = true;
+	fx_authenticators(f, AUTHENTICATOR_TOKEN, AUTHENTICATOR_PASSWORD);
 	assert_int_equal(fx_login(f, "esp01", "esp01", token).verdict, ALLOW);
 }
 
@@ -125,7 +125,7 @@ static void password_lets_in(void **state)
 	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama words").verdict, ALLOW);
 	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama word").reason,
 			 E_CREDENTIAL);
-	f->a->conf.listener[0].allow_password = false;
+	fx_authenticators(f, AUTHENTICATOR_TOKEN, AUTHENTICATOR_N);
 	assert_int_equal(fx_login(f, "phone", "anna", "four unrelated llama words").verdict, DENY);
 }
 
@@ -156,7 +156,7 @@ static void unknown_costs_the_same(void **state)
 		assert_int_equal(m.identity_id, 0);
 	}
 	/* And where no chosen passwords are taken, nobody's name costs a hash. */
-	f->a->conf.listener[0].allow_password = false;
+	fx_authenticators(f, AUTHENTICATOR_TOKEN, AUTHENTICATOR_N);
 	for (u32 i = 0; i < 3; i++)
 		assert_int_equal(fx_login(f, "c", names[i], "not the password").verdict, DENY);
 	hasher_stats(f->a->hasher, &after);
@@ -256,7 +256,7 @@ static void judged_by_the_configuration_of_its_listener(void **state)
 
 	fx_device(f, "esp01", token);
 	next = f->a->conf;
-	f->a->conf.listener[0].allow_token = false;
+	fx_authenticators(f, AUTHENTICATOR_PASSWORD, AUTHENTICATOR_N);
 	login_conf_set(f->a, &next, 2); /* fx_login is of number 0 */
 	assert_int_equal(fx_login(f, "esp01", "esp01", token).verdict, DENY);
 	f->a->conf_generation = 0;

@@ -40,7 +40,8 @@ static void test_empty_is_safe(void **state)
 	assert_int_equal(conf.listener[0].port, 8883);
 	assert_true(conf.listener[0].tls);
 	assert_false(conf.listener[0].loopback);
-	assert_true(conf.listener[0].allow_token);
+	assert_int_equal(conf.listener[0].authenticators, 3);
+	assert_true(conf_authenticates(&conf.listener[0], AUTHENTICATOR_TOKEN));
 	assert_string_equal(conf.listener[0].anonymous_role, "");
 	assert_string_equal(conf.state_dir, "/var/lib/picket");
 	assert_string_equal(conf.run_dir, "/run/picket");
@@ -73,7 +74,7 @@ static void test_design_example(void **state)
 	assert_true(conf.listener[1].loopback);
 	assert_true(conf.listener[1].limits_none);
 	assert_false(conf.listener[1].tls);
-	assert_false(conf.listener[1].allow_certificate);
+	assert_false(conf_authenticates(&conf.listener[1], AUTHENTICATOR_CERTIFICATE));
 	assert_true(conf.listener[1].limits.publish_rate == CONF_NO_LIMIT);
 	assert_true(conf.listener[1].limits.connections_source == CONF_NO_LIMIT);
 	assert_int_equal(conf.listener[1].limits.inflight, 65535);
