@@ -23,6 +23,12 @@ OPTIONS = {
 }
 
 
+def connected(port, host="127.0.0.1"):
+    s = socket.create_connection((host, port), 5)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
 class Brokers:
     """Started when first asked for."""
 
@@ -39,13 +45,11 @@ class Brokers:
                 self.running[name][0].ca
             return self.running[name]
 
-    def socket(self, name, to):
+    def socket(self, name, transport, login):
         picket, tls_port = self.get(name)
-        if to != "tls":
-            return picket.socket({"tcp": "open", "login": "plain"}[to])
-        s = socket.create_connection(("127.0.0.1", tls_port), 5)
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return picket.tls().wrap_socket(s, server_hostname="localhost")
+        if transport == "tcp":
+            return connected(picket.plain_port if login else picket.open_port)
+        return picket.tls().wrap_socket(connected(picket.port if login else tls_port), server_hostname="localhost")
 
     def secret(self, role):
         """The secret of the identity named like its role."""

@@ -1,5 +1,6 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Run the conformance tests and print each statement, the tests that prove it and how they ended; then the share covered.
+A test has passed when it did over every way: each transport, with packets whole and a byte at a time.
 
 usage: report.py [pytest's options]
 
@@ -15,7 +16,7 @@ import xml.etree.ElementTree
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
-from suite import TEST_NAME  # noqa: E402
+from suite import TEST_NAME, WAYS  # noqa: E402
 
 LISTS = {"3": "mqtt-3.1.1.tsv", "5": "mqtt-5.0.tsv"}
 
@@ -26,8 +27,8 @@ def rows(name):
 
 
 def run(options, quiet=False):
-    """Whether all passed, and (version, id) -> [(test, passed)], by running the tests."""
-    found = collections.defaultdict(list)
+    """Whether all passed, and (version, id) -> test -> the ways in which it failed, by running the tests."""
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
     with tempfile.NamedTemporaryFile(suffix=".xml") as f:
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "--tb=short", f"--junitxml={f.name}", str(HERE), *options]
         code = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1], check=False)
@@ -37,7 +38,8 @@ def run(options, quiet=False):
     for case in cases:
         m = TEST_NAME.fullmatch(case.get("name"))
         if m:
-            found[m["v"], f"MQTT-{m['n'].replace('_', '.')}-{m['k']}"].append((m["what"], len(case) == 0))
+            failed = found[m["v"], f"MQTT-{m['n'].replace('_', '.')}-{m['k']}"][m["what"]]
+            failed += [m["way"]] * (len(case) != 0)
     return code.returncode == 0, found
 
 
@@ -47,10 +49,10 @@ def show(version, tests, gaps):
     statements = [r for r in rows(LISTS[version]) if r["actor"] != "client" and r["check"] != "-"]
     print(f"\n{LISTS[version].removesuffix('.tsv')}")
     for r in statements:
-        proofs, reason = tests.get((version, r["id"]), []), gaps.get((version, r["id"]))
-        for what, passed in proofs:
-            print(f"  {r['id']:<16} {'pass' if passed else 'FAIL':<5} {what}")
-        if proofs and all(passed for _, passed in proofs):
+        proofs, reason = tests.get((version, r["id"]), {}), gaps.get((version, r["id"]))
+        for what, failed in proofs.items():
+            print(f"  {r['id']:<16} {'FAIL' if failed else 'pass':<5} {what}{'   over ' * bool(failed)}{' '.join(failed)}")
+        if proofs and not any(proofs.values()):
             covered += 1
         if not proofs and reason:
             lacking += 1
@@ -67,7 +69,7 @@ def main():
     totals = {v: show(v, tests, gaps) for v in LISTS}
     known = {(v, r["id"]) for v in LISTS for r in rows(LISTS[v])}
     strangers = [k for k in [*tests, *gaps] if k not in known]
-    print()
+    print(f"\nover {', '.join(WAYS)}")
     for v, (n, covered, lacking, _) in totals.items():
         print(f"{LISTS[v].removesuffix('.tsv')}: {covered} of {n} statements proved ({100 * covered / n:.1f} %), "
               f"{lacking} of features that are not here, {n - covered - lacking} open")

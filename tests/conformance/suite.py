@@ -6,29 +6,37 @@
     def a_session_is_resumed(net): ...
 
 becomes test_3_MQTT_3_1_2_4__a_session_is_resumed and test_5_MQTT_3_1_2_5__a_session_is_resumed.  A function runs once a
-version, however many statements it proves, and all run side by side: most of their time is waiting."""
+version and a way, however many statements it proves, and all run side by side: most of their time is waiting.
+
+A way is a transport, and whether packets are sent whole or a byte at a time: tcp, tcp-split, tls, ...  CONFORMANCE_WAYS names
+those that are taken, or "all"."""
 import concurrent.futures
 import itertools
 import os
 import re
 
+import pytest
+
 from faults import FAULTS
 from strict import CONNACK, DISCONNECT, Peer
 
-TRANSPORT = os.environ.get("CONFORMANCE_TRANSPORT", "tcp")
-SPLIT = int(os.environ.get("CONFORMANCE_SPLIT", "0"))
+TRANSPORTS = ("tcp", "tls")
+ALL_WAYS = [t + s for s in ("", "-split") for t in TRANSPORTS]
+WAYS = os.environ.get("CONFORMANCE_WAYS", "all").replace("all", " ".join(ALL_WAYS)).split()
 FAULT = os.environ.get("CONFORMANCE_FAULT")
-AT_ONCE = 24 if FAULT else 8  # under a fault most of the time is spent waiting for what does not come
+AT_ONCE = 16
 LEVEL = {3: 4, 5: 5}
-TEST_NAME = re.compile(r"test_(?P<v>[35])_MQTT_(?P<n>\d+_\d+_\d+)_(?P<k>\d+)__(?P<what>\w+)")
+TEST_NAME = re.compile(r"test_(?P<v>[35])_MQTT_(?P<n>\d+_\d+_\d+)_(?P<k>\d+)__(?P<what>\w+)\[(?P<way>[\w-]+)\]")
 numbers = itertools.count(1)
 
 
 class Net:
     """What one test sees: brokers, connections of its own, topics and client ids that no other test uses."""
 
-    def __init__(self, brokers, v):
+    def __init__(self, brokers, v, way):
         self.brokers, self.v, self.five, self.peers = brokers, v, v == 5, []
+        self.transport, _, split = way.partition("-")
+        self.split = 1 if split else 0
         self.unique = f"n{next(numbers)}"
 
     def topic(self, name):
@@ -37,15 +45,15 @@ class Net:
     def id(self, name):
         return f"{self.unique}{name}"
 
-    def raw(self, broker="usual", to=TRANSPORT):
-        """A connection on which nothing has been said."""
-        p = Peer(self.brokers.socket(broker, to), LEVEL[self.v], SPLIT, FAULTS.get(FAULT), FAULT == "stays_open")
+    def raw(self, broker="usual", login=False):
+        """A connection on which nothing has been said; to a listener that wants credentials, or to one that wants none."""
+        p = Peer(self.brokers.socket(broker, self.transport, login), LEVEL[self.v], self.split, FAULTS.get(FAULT), FAULT == "stays_open")
         self.peers.append(p)
         return p
 
-    def peer(self, name, broker="usual", to=TRANSPORT, **kw):
+    def peer(self, name, broker="usual", login=False, **kw):
         """A client that is let in.  CONNACK is its seen[0]."""
-        p = self.raw(broker, to)
+        p = self.raw(broker, login)
         p.connect(self.id(name), **kw)
         return p
 
@@ -57,7 +65,7 @@ class Net:
     def named(self, role, name=None, **kw):
         """A client that logs in as the identity of that role, with its rights and limits."""
         secret = self.brokers.secret(role)
-        return self.peer(role + ":" + (name or self.unique), to="login", username=role, password=secret, **kw)
+        return self.peer(role + ":" + (name or self.unique), login=True, username=role, password=secret, **kw)
 
     def close(self):
         for p in self.peers:
@@ -65,7 +73,7 @@ class Net:
 
 
 class Suite:
-    bodies = {}  # (function, version) -> its run
+    bodies = {}  # (function, version, way) -> its run
 
     def __init__(self, module):
         self.module = module
@@ -75,15 +83,16 @@ class Suite:
             for one in ids:
                 v, number = one.split(":")
                 name = f"test_{v}_MQTT_{re.sub('[.-]', '_', number)}__{fn.__name__}"
-                assert TEST_NAME.fullmatch(name) and name not in self.module, name
+                assert TEST_NAME.fullmatch(name + "[tcp]") and name not in self.module, name
                 self.module[name] = self._test(fn, int(v))
             return fn
         return register
 
     @staticmethod
     def _test(fn, v):
-        def test(bodies):
-            bodies.result(fn, v)
+        @pytest.mark.parametrize("way", WAYS)
+        def test(bodies, way):
+            bodies.result(fn, v, way)
         test.body = fn, v
         test.__doc__ = fn.__doc__
         return test
@@ -117,15 +126,15 @@ class Bodies:
     def __init__(self, brokers, items):
         self.brokers = brokers
         self.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
-        chosen = dict.fromkeys(i.function.body for i in items if hasattr(getattr(i, "function", None), "body"))
+        chosen = dict.fromkeys((*i.function.body, i.callspec.params["way"]) for i in items if hasattr(getattr(i, "function", None), "body"))
         self.runs = {body: self.pool.submit(self._run, *body) for body in chosen}
 
-    def _run(self, fn, v):
-        net = Net(self.brokers, v)
+    def _run(self, fn, v, way):
+        net = Net(self.brokers, v, way)
         try:
             fn(net)
         finally:
             net.close()
 
-    def result(self, fn, v):
-        self.runs[fn, v].result()
+    def result(self, fn, v, way):
+        self.runs[fn, v, way].result()

@@ -101,7 +101,7 @@ def nothing_behind_a_refused_connect_is_done(net):
     p = net.raw()
     p.send_all(hello(net, flags=3) + publish(topic, "x", retain=True, version=LEVEL[net.v]))
     p.ended()
-    q = net.raw(to="login")
+    q = net.raw(login=True)
     q.send_all(connect("nobody", "nobody", "wrong", version=LEVEL[net.v]) + publish(topic, "x", retain=True, version=LEVEL[net.v]))
     q.ended()
     s.nothing()
@@ -123,7 +123,7 @@ def every_field(net):
     s, will, secret = net.peer("s"), net.topic("will"), net.brokers.secret("tester")
     s.sub(will, options=2)
     props = dict(props=b"\x11\0\0\0\x00\x21\0\x0a\x26\0\1k\0\1v", will_props=b"\x01\1\x03\0\1t\x26\0\1a\0\1b") if net.five else {}
-    p = net.peer("p", to="login", username="tester", password=secret, will=(will, "the will", 1, False), **props)
+    p = net.peer("p", login=True, username="tester", password=secret, will=(will, "the will", 1, False), **props)
     p.close()
     m = s.take()
     assert (m.payload, m.qos) == (b"the will", 1)
@@ -173,7 +173,7 @@ def a_client_id_that_is_refused(net):
 
 @suite.proves("5:3.1.4-2")
 def a_wrong_password(net):
-    p = net.raw(to="login")
+    p = net.raw(login=True)
     p.send(connect("tester", "tester", "wrong", version=5))
     ack = p.get(CONNACK)
     assert ack.code in (0x86, 0x87) and p.ended() == []
@@ -181,7 +181,7 @@ def a_wrong_password(net):
 
 @suite.proves("5:3.1.2-19")
 def a_password_alone_is_well_formed(net):
-    p = net.raw(to="login")
+    p = net.raw(login=True)
     p.send(connect("tester", None, "wrong", version=5))
     assert p.get(CONNACK).code in (0x86, 0x87) and p.ended() == []
 
@@ -189,9 +189,9 @@ def a_password_alone_is_well_formed(net):
 @suite.proves("3:3.2.2-4", "3:3.2.2-5", "3:3.2.2-6", "5:3.2.2-6", "5:3.2.2-7", "5:4.13.2-1")
 def a_refusal_has_no_session_and_ends(net):
     secret, level = net.brokers.secret("tester"), LEVEL[net.v]
-    kw = dict(clean=False, username="tester", to="login", props=b"\x11\0\0\0\x3c" if net.five else b"")
+    kw = dict(clean=False, username="tester", login=True, props=b"\x11\0\0\0\x3c" if net.five else b"")
     net.peer("p", password=secret, **kw).close()
-    p = net.raw(to="login")
+    p = net.raw(login=True)
     p.send(connect(net.id("p"), "tester", "wrong", level, clean=False))
     ack = p.get(CONNACK)
     assert ack.code in ((0x86, 0x87) if net.five else (4, 5)) and not ack.present
@@ -422,7 +422,7 @@ def an_alias_above_the_announced_maximum(net):
 
 @suite.proves("5:3.2.2-19", "5:3.2.2-20")
 def connack_of_a_refusal_within_a_small_limit(net):
-    p = net.raw(to="login")
+    p = net.raw(login=True)
     p.limit = 8
     p.send(connect("tester", "tester", "wrong", version=5, props=b"\x27\0\0\0\x08"))
     p.ended()
