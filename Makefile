@@ -40,7 +40,7 @@ tsan: deps-test
 
 ## make system       real clients against the release build: interop, journeys, attacks, sandbox
 system: build deps-test
-	@/usr/bin/python3 -m pytest -q tests/system tests/conformance tests/interop tests/attacks tests/sandbox tests/journeys
+	@/usr/bin/python3 -m pytest -q tests/system tests/conformance tests/interop tests/attacks tests/sandbox tests/journeys tests/durability
 
 ## make fuzz         every fuzz target; SECONDS=600 each by default
 fuzz: deps-test

@@ -49,7 +49,7 @@ class Refused(Exception):
 class Picket:
     """One picketd.  Use as a context manager, or start() and stop()."""
 
-    def __init__(self, folder, config="", policy=ROLES, limits="", plain=True, listener=""):
+    def __init__(self, folder, config="", policy=ROLES, limits="", plain=True, listener="", env=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
@@ -69,6 +69,7 @@ class Picket:
         text += f"limits {{\n connection_rate = 100000\n connection_rate_source = 100000\n connection_burst_source = 100000\n connections_waiting_source = 100000\n failed_logins = 1000000\n{limits}\n}}\n{config}\n"
         self.conf.write_text(text)
         self.process = None
+        self.env = env  # more of an environment for picketd, or None
 
     def __enter__(self):
         return self.start()
@@ -80,7 +81,7 @@ class Picket:
         self.log_file = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [BUILD / "picketd", "--config", self.conf, "--state", self.state, "--run", self.run_dir, "--foreground"],
-            stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
+            stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file, env={**os.environ, **(self.env or {})})
         if expect_ready:
             self.wait_ready()
         return self
