@@ -26,6 +26,7 @@ static bool listener_bad(struct parse *p, const struct conf_listener *l, u32 lin
 static bool check_risk(struct parse *p, const struct conf_listener *l, u32 line)
 {
 	bool anonymous = l->anonymous_role[0] != '\0';
+	bool open = l->allow.n == 0 && !l->proxy; /* proxies are named, too */
 	bool risky = !l->tls || anonymous || l->limits_none;
 
 	if (risky && l->accept_risk[0] == '\0')
@@ -37,7 +38,7 @@ static bool check_risk(struct parse *p, const struct conf_listener *l, u32 line)
 	if (l->limits_none && !l->loopback)
 		return listener_bad(p, l, line, "lifts all limits off loopback",
 				    "bind it to 127.0.0.1 or [::1], or set single limits");
-	if ((!l->tls || anonymous) && !l->loopback && l->allow.n == 0)
+	if ((!l->tls || anonymous) && !l->loopback && open)
 		return listener_bad(
 			p, l, line,
 			!l->tls ? "is plaintext off loopback without networks"
@@ -58,6 +59,24 @@ static void drop_certificate(struct conf_listener *l)
 	l->authenticators = n;
 }
 
+static bool check_proxy(struct parse *p, const struct conf_listener *l, u32 line)
+{
+	if (l->proxy && l->proxies.n == 0)
+		return listener_bad(
+			p, l, line, "has proxy = on and trusts no proxy",
+			"add trusted_proxies = {\"192.0.2.10\"}: who may send its header");
+	if (!l->proxy && l->proxies.n != 0)
+		return listener_bad(p, l, line,
+				    "names trusted_proxies, but reads no header of theirs",
+				    "say proxy = on, or take trusted_proxies away");
+	if (l->proxy_certificates && (!l->proxy || l->tls))
+		return listener_bad(p, l, line,
+				    l->tls ? "has proxy_certificates, but ends TLS itself"
+					   : "has proxy_certificates without proxy",
+				    "they are for tls = off behind a proxy that ends TLS");
+	return true;
+}
+
 static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 {
 	if ((l->certificate[0] == '\0') != (l->key[0] == '\0'))
@@ -66,14 +85,14 @@ static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 	if (l->certificate[0] != '\0' && !l->tls)
 		return listener_bad(p, l, line, "has a certificate, but tls is off",
 				    "say tls = on");
-	if (!l->tls)
+	if (!l->tls && !l->proxy_certificates)
 		drop_certificate(l);
 	if (l->authenticators == 0 && l->anonymous_role[0] == '\0')
 		return listener_bad(p, l, line, "lets nobody in",
 				    "name token or password in authenticators");
 	if (l->limits_none)
 		conf_limits_lift(&l->limits);
-	return check_risk(p, l, line);
+	return check_proxy(p, l, line) && check_risk(p, l, line);
 }
 
 bool conf_check(struct parse *p, struct conf *c)

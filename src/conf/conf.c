@@ -155,7 +155,7 @@ static bool listener_valid(const struct conf_listener *l)
 {
 	return ENDS(l->name) && ENDS(l->bind) && ENDS(l->address) && ENDS(l->anonymous_role) &&
 	       ENDS(l->accept_risk) && ENDS(l->certificate) && ENDS(l->key) &&
-	       l->allow.n <= CONF_NETS && l->deny.n <= CONF_NETS;
+	       l->allow.n <= CONF_NETS && l->deny.n <= CONF_NETS && l->proxies.n <= CONF_NETS;
 }
 
 bool conf_valid(const struct conf *c)

@@ -55,6 +55,9 @@ struct conf_listener {
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
 	struct conf_nets allow; /* who may connect; none: all (needed for plaintext off loopback) */
 	struct conf_nets deny;	/* who may not, whatever else is said */
+	bool proxy;		/* connections begin with a PROXY header, and come from proxies */
+	bool proxy_certificates;
+	struct conf_nets proxies;
 	struct conf_limits limits; /* the global ones with this listener's changes */
 	u32 line;		   /* where it stands in the file, for messages; 0: it does not */
 };

@@ -462,6 +462,18 @@ const struct option conf_options[] = {
 	 TYPE_NETS, NULL, "who may connect at all; empty: everyone", false},
 	{"deny_networks", LISTENER, true, set_networks, print_networks, OF_LISTENER(deny), 0,
 	 CONF_NETS, TYPE_NETS, NULL, "who may not connect, also out of networks", false},
+	{"proxy", LISTENER, false, set_flag, print_flag, OF_LISTENER(proxy), 0, 0, "on or off",
+	 "off",
+	 "every connection begins with a PROXY header (version 1 or 2), before TLS; only "
+	 "trusted_proxies may connect",
+	 false},
+	{"trusted_proxies", LISTENER, true, set_networks, print_networks, OF_LISTENER(proxies), 0,
+	 CONF_NETS, TYPE_NETS, NULL, "proxies whose word about a client's address counts", false},
+	{"proxy_certificates", LISTENER, false, set_flag, print_flag,
+	 OF_LISTENER(proxy_certificates), 0, 0, "on or off", "off",
+	 "what a PROXY header (version 2) says of a client certificate counts: the proxy ends TLS "
+	 "and has verified it",
+	 false},
 	{"certificate", LISTENER, false, set_path, print_text, OF_LISTENER(certificate), 0, 0,
 	 "absolute path of a PEM file, leaf first", "",
 	 "a certificate of your own in place of the one of picket's CA; reloaded when it changes",

@@ -145,6 +145,14 @@ struct client *core_open(struct core *c, void *conn, u32 listener, const u8 addr
 	return cl;
 }
 
+void core_certificate(struct core *c, struct client *cl, const char *cn)
+{
+	OBJ_CHECK(c, CORE_MAGIC);
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	ASSERT(cl->state == C_NEW);
+	cl->cert_cn = cn;
+}
+
 void *client_conn(const struct client *cl)
 {
 	OBJ_CHECK(cl, CLIENT_MAGIC);

@@ -60,7 +60,8 @@ struct login_request { /* views the CONNECT packet; valid during env->login only
 	u8 version;
 	bool tls, has_username, has_password;
 	struct slice client_id, username, password;
-	struct slice cert_cn, cert_san; /* empty for now */
+	struct slice cert_cn;  /* of core_certificate */
+	struct slice cert_san; /* empty for now */
 	const u8 *addr;
 };
 struct login_answer {	  /* borrowed by core_login_done */
@@ -140,6 +141,9 @@ void core_free(struct core **c); /* drops all clients and sessions; closes nothi
 /* A connection is open (after TLS).  addr is copied.  NULL: refused (no memory). */
 struct client *core_open(struct core *c, void *conn, u32 listener, const u8 addr[16], u16 port,
 			 u64 accepted_ms, const char *tls);
+/* Before its first bytes: whoever ended its TLS has verified a certificate with this common name,
+ * which is viewed as long as the connection lives. */
+void core_certificate(struct core *c, struct client *cl, const char *cn);
 /* Bytes came; returns how many were consumed (whole packets; 0: wait for more or paused). */
 size_t core_input(struct core *c, struct client *cl, struct slice bytes);
 int core_output(struct core *c, struct client *cl, struct iovec *iov, int max);

@@ -77,6 +77,7 @@ struct client {
 	struct outq out;
 	struct aliases *aliases;
 	const char *tls;
+	const char *cert_cn; /* NULL: it has proved no certificate */
 	u64 connected_wall_ms;
 	u64 expires_ms; /* of the credential, monotonic; UINT64_MAX: never */
 	u64 msgs_in, msgs_out, bytes_in, bytes_out;

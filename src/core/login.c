@@ -87,6 +87,7 @@ static void login_ask(struct core *c, struct client *cl)
 				   .client_id = p.client_id,
 				   .username = p.username,
 				   .password = p.password,
+				   .cert_cn = slice_str(cl->cert_cn != NULL ? cl->cert_cn : ""),
 				   .addr = cl->addr};
 	c->asking = true;
 	c->env.login(c->env.arg, &r);
@@ -156,7 +157,7 @@ void on_connect(struct core *c, struct client *cl, const struct frame *f, struct
 	}
 	client_pause(c, cl, P_LOGIN);
 	/* What carries no credential is not asked about where nobody may be anonymous. */
-	if (!p.has_username && !p.has_password && !cl->listener->anonymous) {
+	if (!p.has_username && !p.has_password && cl->cert_cn == NULL && !cl->listener->anonymous) {
 		refuse_on_grid(c, cl, E_CREDENTIAL);
 		return;
 	}

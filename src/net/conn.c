@@ -57,6 +57,19 @@ static void conn_opened(struct conn *c)
 	c->flags |= CF_OPENED;
 }
 
+void conn_start(struct conn *c, struct net_tls *tls)
+{
+	ASSERT(c->state == CONN_PROXY);
+	c->state = CONN_HANDSHAKE;
+	if (tls == NULL) {
+		conn_opened(c);
+		return;
+	}
+	c->tls = tls_conn_new(tls, c->loop, c, c->fd);
+	if (c->tls == NULL)
+		conn_close(c, CLOSE_NOW, E_NOMEM);
+}
+
 void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16], u16 port)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -71,18 +84,15 @@ void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16
 	c->listener = n->opt.listener;
 	c->timer.fire = deadline_passed;
 	memcpy(c->addr, addr, sizeof(c->addr));
-	if (!conn_join(c, l, EPOLLIN)) {
+	if (!conn_join(c, l, EPOLLIN) || (n->opt.proxy && !conn_via_begin(c, &n->opt))) {
 		conn_close(c, CLOSE_NOW, E_NOMEM);
 		return;
 	}
-	if (n->opt.tls == NULL) {
-		conn_opened(c);
-		return;
-	}
-	timer_start(&l->wheel, &c->timer, l->now_ms + n->opt.handshake_ms);
-	c->tls = tls_conn_new(n->opt.tls, l, c, fd);
-	if (c->tls == NULL)
-		conn_close(c, CLOSE_NOW, E_NOMEM);
+	/* One deadline for the PROXY header and the handshake behind it. */
+	if (n->opt.tls != NULL || n->opt.proxy)
+		timer_start(&l->wheel, &c->timer, l->now_ms + n->opt.handshake_ms);
+	if (!n->opt.proxy)
+		conn_start(c, n->opt.tls);
 }
 
 /* ---- the handshake ------------------------------------------------------------------------------
@@ -164,6 +174,8 @@ static void conn_readable(struct conn *c, u32 events)
 		return;
 	if (c->state == CONN_LINGER || c->flags & (CF_PAUSED | CF_SIGNING))
 		conn_deaf(c, events);
+	else if (c->state == CONN_PROXY)
+		conn_proxy_read(c);
 	else if (c->state == CONN_HANDSHAKE)
 		conn_handshake(c);
 	else
@@ -286,6 +298,7 @@ void conn_destroy(struct conn *c)
 			     refusal_text(c));
 	if (l->h.released != NULL)
 		l->h.released(l->arg, c->addr, c->listener);
+	conn_via_free(c);
 	if (c->tls != NULL) {
 		tls_shutdown(c->tls);
 		tls_conn_free(&c->tls);

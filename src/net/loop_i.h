@@ -28,9 +28,10 @@ _Static_assert((int)LIM_TLS_RECORD <= (int)NET_READ_BUFFER, "a record fits the g
 #define CONN_MAGIC     0x436f6e6eu
 #define LISTENER_MAGIC 0x4c697374u
 
-/* HANDSHAKE: TLS, before opened().  LINGER: CLOSE_FLUSH, sends what is left.  CLOSING: on the
- * closing list, destroyed at the end of the turn.  DETACHED: between two loops. */
-enum conn_state { CONN_HANDSHAKE, CONN_OPEN, CONN_LINGER, CONN_CLOSING, CONN_DETACHED };
+/* PROXY: its header is awaited.  HANDSHAKE: TLS, before opened().  LINGER: CLOSE_FLUSH, sends what
+ * is left.  CLOSING: on the closing list, destroyed at the end of the turn.  DETACHED: between two
+ * loops. */
+enum conn_state { CONN_PROXY, CONN_HANDSHAKE, CONN_OPEN, CONN_LINGER, CONN_CLOSING, CONN_DETACHED };
 
 enum conn_flag {
 	CF_OPENED = 1 << 0, /* opened() said yes: closed() is owed */
@@ -47,12 +48,22 @@ enum conn_flag {
 	CF_MARK = 1 << 9,  /* the user's */
 };
 
+/* Of a connection that came through a proxy. */
+struct conn_via {
+	u8 addr[16];	     /* the proxy's own */
+	struct net_tls *tls; /* a reference, until the header has come; NULL: plain */
+	bool certificates;
+	bool sourced; /* the header has come and was good */
+	char *cn;
+};
+
 struct conn {
 	u32 magic;
 	int fd;
 	struct loop *loop;
 	void *user;
 	struct tls_conn *tls; /* NULL: plain */
+	struct conn_via *via; /* NULL: it came by itself */
 	struct timer timer;   /* handshake deadline, then linger */
 	LIST_ENTRY(conn) all;
 	TAILQ_ENTRY(conn) dirty; /* the dirty or the closing list */
@@ -111,6 +122,15 @@ void conn_go_on(struct conn *c); /* the again list's turn */
 void conn_destroy(struct conn *c);
 void conn_watch(struct conn *c, u32 interest);
 void conn_put_again(struct conn *c);
+
+/* Whoever it is, it is let in: TLS, or opened(). */
+void conn_start(struct conn *c, struct net_tls *tls);
+
+/* conn_proxy.c */
+/* False: no memory. */
+bool conn_via_begin(struct conn *c, const struct net_listen_options *o);
+void conn_via_free(struct conn *c);
+void conn_proxy_read(struct conn *c);
 
 /* conn_io.c */
 void conn_read(struct conn *c);

@@ -52,6 +52,12 @@ struct net_handler {
 	void (*turned)(void *arg);
 	/* The turn begins, before any input(): the time. */
 	void (*begin)(void *arg, u64 now_ms);
+	/* A connection that was admitted as proxy's turns out to come from addr (which may be the
+	 * proxy, speaking for itself): admit that one in its place; false: close at once. */
+	bool (*sourced)(void *arg, const u8 proxy[16], const u8 addr[16], u32 listener);
+	/* A proxy's connection that did not come as far as that: no header, or no good one. */
+	void (*unsourced)(void *arg, const u8 proxy[16], u16 port, u32 listener, enum err why,
+			  const char *text);
 };
 
 struct loop *loop_new(const struct net_handler *h, void *arg);
@@ -71,6 +77,10 @@ struct net_listen_options {
 	u32 listener;	     /* handed to the callbacks */
 	u64 handshake_ms;    /* deadline of the TLS handshake */
 	struct net_tls *tls; /* NULL: plain.  Borrowed; see loop_listener_tls. */
+	/* Every connection begins with a PROXY header (proxy.h), before TLS; one without is closed.
+	 * admit() has let in proxies alone. */
+	bool proxy;
+	bool proxy_certificates; /* what a header says of the client's certificate counts */
 };
 /* Takes fd, a listening socket.  The listener lives until loop_unlisten or loop_free. */
 struct net_listener *loop_listen(struct loop *l, int fd, const struct net_listen_options *o);
@@ -91,6 +101,11 @@ struct loop *conn_loop(const struct conn *c);
 u32 conn_listener(const struct conn *c);
 const u8 *conn_addr(const struct conn *c); /* 16 bytes; IPv4 mapped */
 u16 conn_port(const struct conn *c);
+/* The proxy through which it came, 16 bytes; NULL: it came by itself. */
+const u8 *conn_proxy(const struct conn *c);
+/* Common name of the certificate that the client proved to a proxy whose word counts; NULL: none.
+ * Lives as long as the connection, wherever it moves. */
+const char *conn_proxied_cn(const struct conn *c);
 u64 conn_accepted_ms(const struct conn *c);
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256", "" when plain. */
 const char *conn_tls(const struct conn *c);

@@ -12,7 +12,8 @@ struct admit_rule { /* of one listener */
 	u64 waiting;
 	u32 rate;
 	bool all; /* no limit at all */
-	struct conf_nets allow, deny;
+	struct conf_nets allow, deny, proxies;
+	bool proxy;
 };
 
 struct admission {
@@ -67,6 +68,8 @@ static struct admit_rule rule_of(const struct conf_listener *l)
 					  .failures = cut(m->failed_logins)};
 	r.allow = l->allow;
 	r.deny = l->deny;
+	r.proxies = l->proxies;
+	r.proxy = l->proxy;
 	return r;
 }
 
@@ -82,18 +85,16 @@ void admission_configure(struct admission *a, const struct conf *c, u64 most)
 	pthread_mutex_unlock(&a->lock);
 }
 
-/* The cheapest test first; the source's own counts before the totals, so that one source does not
- * use up what is there for all. */
-static enum err admit(struct admission *a, const u8 addr[16], const struct admit_rule *r,
-		      u64 now_ms)
+/* The source's own counts before the totals, so that one source does not use up what is there for
+ * all. */
+static enum err admit_counted(struct admission *a, const u8 addr[16], const struct admit_rule *r,
+			      const struct source_limits *source, u64 now_ms)
 {
 	enum err e;
 
-	if (!conf_may_connect(&r->allow, &r->deny, addr))
-		return E_DENIED;
 	if (a->connections >= a->most || (!r->all && a->waiting >= r->waiting))
 		return E_QUOTA;
-	e = sources_admit(a->sources, addr, &r->source, now_ms);
+	e = sources_admit(a->sources, addr, source, now_ms);
 	if (e != E_OK)
 		return e;
 	if (!r->all && !bucket_take(&a->connects, r->rate, r->rate, now_ms)) {
@@ -105,6 +106,25 @@ static enum err admit(struct admission *a, const u8 addr[16], const struct admit
 	return E_OK;
 }
 
+/* The cheapest test first.  Of a proxy nothing is counted against it: whoever it speaks for is. */
+static enum err admit(struct admission *a, const u8 addr[16], const struct admit_rule *r,
+		      u64 now_ms)
+{
+	static const struct source_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
+						  UINT32_MAX};
+
+	if (r->proxy ? !conf_in_nets(&r->proxies, addr)
+		     : !conf_may_connect(&r->allow, &r->deny, addr))
+		return E_DENIED;
+	return admit_counted(a, addr, r, r->proxy ? &none : &r->source, now_ms);
+}
+
+static void turned_away(struct admission *a, enum err e)
+{
+	a->turned_away += e != E_OK;
+	a->turned_away_network += e == E_DENIED;
+}
+
 enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms)
 {
 	enum err e = E_DENIED;
@@ -112,8 +132,30 @@ enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u
 	pthread_mutex_lock(&a->lock);
 	if (listener < a->rules)
 		e = admit(a, addr, &a->rule[listener], now_ms);
-	a->turned_away += e != E_OK;
-	a->turned_away_network += e == E_DENIED;
+	turned_away(a, e);
+	pthread_mutex_unlock(&a->lock);
+	return e;
+}
+
+static enum err sourced(struct admission *a, const u8 addr[16], const struct admit_rule *r,
+			u64 now_ms)
+{
+	if (!conf_may_connect(&r->allow, &r->deny, addr))
+		return E_DENIED;
+	return sources_admit(a->sources, addr, &r->source, now_ms);
+}
+
+enum err admission_sourced(struct admission *a, const u8 proxy[16], const u8 addr[16], u32 listener,
+			   u64 now_ms)
+{
+	enum err e = E_DENIED;
+
+	pthread_mutex_lock(&a->lock);
+	if (listener < a->rules)
+		e = sourced(a, addr, &a->rule[listener], now_ms);
+	if (e == E_OK)
+		sources_released(a->sources, proxy, true);
+	turned_away(a, e);
 	pthread_mutex_unlock(&a->lock);
 	return e;
 }

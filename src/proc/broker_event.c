@@ -64,6 +64,16 @@ static bool may_log(struct shard *s, const u8 addr[16])
 	return yes;
 }
 
+static void put_proxy(struct logline *l, const u8 *proxy)
+{
+	char text[46];
+
+	if (proxy == NULL)
+		return;
+	addr_format(proxy, text, sizeof(text));
+	log_word(l, "via", text);
+}
+
 static void put_who(struct logline *l, const struct core_event *e)
 {
 	char addr[64];
@@ -77,6 +87,7 @@ static void put_who(struct logline *l, const struct core_event *e)
 		addr_port_format(e->addr, e->port, addr, sizeof(addr));
 		log_word(l, "addr", addr);
 	}
+	put_proxy(l, e->conn != NULL ? conn_proxy(e->conn) : NULL);
 	log_word(l, "listener", e->listener != NULL ? e->listener : "");
 }
 
@@ -209,7 +220,8 @@ void event_core(void *arg, const struct core_event *e)
 	watch_event(s, e);
 }
 
-void event_not_admitted(struct shard *s, const u8 addr[16], u32 listener, enum err why)
+void event_not_admitted(struct shard *s, const u8 addr[16], const u8 *proxy, u32 listener,
+			enum err why)
 {
 	struct logline l;
 	char text[46];
@@ -221,12 +233,13 @@ void event_not_admitted(struct shard *s, const u8 addr[16], u32 listener, enum e
 	log_word(&l, "addr", text);
 	log_word(&l, "listener", listener < CONF_LISTENERS ? s->listener_name[listener] : "");
 	log_err(&l, why);
+	put_proxy(&l, proxy);
 	log_peer(&l, "note", SLICE_LIT("at accept"));
 	log_end(&l);
 }
 
-void event_tls_refused(struct shard *s, const u8 addr[16], u16 port, u32 listener, enum err why,
-		       const char *text)
+void event_refused(struct shard *s, const char *word, const u8 addr[16], u16 port, u32 listener,
+		   enum err why, const char *text)
 {
 	struct logline l;
 	char peer[64], line[512];
@@ -234,11 +247,11 @@ void event_tls_refused(struct shard *s, const u8 addr[16], u16 port, u32 listene
 	addr_port_format(addr, port, peer, sizeof(peer));
 	if (atomic_load_explicit(&s->b->watching, memory_order_relaxed) != 0) {
 		snprintf(line, sizeof(line), "%s: %s", peer, text);
-		watch_send(s, SLICE_NONE, "tls_refused", line, NULL, SLICE_NONE);
+		watch_send(s, SLICE_NONE, word, line, NULL, SLICE_NONE);
 	}
 	if (!may_log(s, addr))
 		return;
-	log_begin(&l, LOG_INFO, "tls_refused");
+	log_begin(&l, LOG_INFO, word);
 	log_word(&l, "addr", peer);
 	log_word(&l, "listener", listener < CONF_LISTENERS ? s->listener_name[listener] : "");
 	log_err(&l, why);

@@ -152,9 +152,12 @@ void shards_stop(struct broker *b);
 
 /* broker_event.c */
 void event_core(void *arg, const struct core_event *e);
-void event_not_admitted(struct shard *s, const u8 addr[16], u32 listener, enum err why);
-void event_tls_refused(struct shard *s, const u8 addr[16], u16 port, u32 listener, enum err why,
-		       const char *text);
+/* proxy: through which it came; NULL: by itself. */
+void event_not_admitted(struct shard *s, const u8 addr[16], const u8 *proxy, u32 listener,
+			enum err why);
+/* word: of the log and of EVENT. */
+void event_refused(struct shard *s, const char *word, const u8 addr[16], u16 port, u32 listener,
+		   enum err why, const char *text);
 
 /* broker_login.c */
 void shard_login(void *arg, const struct login_request *r);

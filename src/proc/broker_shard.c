@@ -82,10 +82,28 @@ static bool on_admit(void *arg, const u8 addr[16], u32 listener)
 				 : admission_admit(s->b->admission, addr, listener, s->now_ms);
 
 	if (e != E_OK)
-		event_not_admitted(s, addr, listener, e);
+		event_not_admitted(s, addr, NULL, listener, e);
 	/* Who is released without ever having opened had not logged in. */
 	s->left_waiting = true;
 	return e == E_OK;
+}
+
+static bool on_sourced(void *arg, const u8 proxy[16], const u8 addr[16], u32 listener)
+{
+	struct shard *s = arg;
+	enum err e = s->stopping
+			     ? E_SHUTDOWN
+			     : admission_sourced(s->b->admission, proxy, addr, listener, s->now_ms);
+
+	if (e != E_OK)
+		event_not_admitted(s, addr, proxy, listener, e);
+	return e == E_OK;
+}
+
+static void on_unsourced(void *arg, const u8 proxy[16], u16 port, u32 listener, enum err why,
+			 const char *text)
+{
+	event_refused(arg, "proxy_refused", proxy, port, listener, why, text);
 }
 
 static bool on_opened(void *arg, struct conn *c)
@@ -97,6 +115,8 @@ static bool on_opened(void *arg, struct conn *c)
 
 	s->handshakes += tls[0] != '\0';
 	conn_set_user(c, cl);
+	if (cl != NULL && conn_proxied_cn(c) != NULL)
+		core_certificate(s->core, cl, conn_proxied_cn(c));
 	return cl != NULL;
 }
 
@@ -129,7 +149,7 @@ static void on_refused(void *arg, const u8 addr[16], u16 port, u32 listener, enu
 	struct shard *s = arg;
 
 	s->tls_failed++;
-	event_tls_refused(s, addr, port, listener, why, text);
+	event_refused(s, "tls_refused", addr, port, listener, why, text);
 }
 
 static void on_released(void *arg, const u8 addr[16], u32 listener)
@@ -337,7 +357,9 @@ void shard_init(struct shard *s, struct broker *b, u32 index)
 						   .admit = on_admit,
 						   .released = on_released,
 						   .turned = on_turned,
-						   .begin = on_begin};
+						   .begin = on_begin,
+						   .sourced = on_sourced,
+						   .unsourced = on_unsourced};
 	struct core_env env = {.arg = s,
 			       .login = shard_login,
 			       .post = env_post,

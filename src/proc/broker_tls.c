@@ -209,7 +209,10 @@ static void listener_open(struct broker *b, u32 i, u32 shard)
 	o->fd = b->listen_fd[i][shard];
 	b->listen_fd[i][shard] = -1;
 	memcpy(o->name, l->name, sizeof(o->name));
-	o->o = (struct net_listen_options){.listener = i, .handshake_ms = listener_deadline(b, i)};
+	o->o = (struct net_listen_options){.listener = i,
+					   .handshake_ms = listener_deadline(b, i),
+					   .proxy = l->proxy,
+					   .proxy_certificates = l->proxy_certificates};
 	b->open[i] = true;
 	o->o.tls = l->tls ? net_tls_ref(b->tls[i]) : NULL;
 	shard_tell(&b->shard[shard], SI_LISTEN, 0, o);

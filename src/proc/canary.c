@@ -159,12 +159,26 @@ static bool attempt_send(struct attempt *a)
 	return send(a->fd, b, w.n, MSG_NOSIGNAL) == (ssize_t)w.n;
 }
 
+/* Behind a PROXY header that says nothing of a client, it comes from where it comes from. */
+static bool attempt_proxy(const struct attempt *a)
+{
+	static const char header[] = "PROXY UNKNOWN\r\n";
+
+	return !a->l->proxy ||
+	       send(a->fd, header, sizeof(header) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(header) - 1;
+}
+
 /* Connected, TLS done, everything said.  false: what says why. */
 static bool attempt_begin(struct attempt *a, char *what, size_t cap)
 {
 	a->fd = connect_to(a->l);
 	if (a->fd < 0) {
 		snprintf(what, cap, "no connection: %s", strerror(errno));
+		return false;
+	}
+	if (!attempt_proxy(a)) {
+		snprintf(what, cap, "the connection broke: %s", strerror(errno));
+		attempt_end(a);
 		return false;
 	}
 	if (a->l->tls && tls_client_new_canary(a->fd, &a->tls, what, cap) != E_OK) {
@@ -247,7 +261,8 @@ static bool loopback_may(const struct conf_listener *l)
 	u8 here[16];
 
 	ASSERT(addr_parse("127.80.73.193", here) != 0);
-	return conf_may_connect(&l->allow, &l->deny, here);
+	return conf_may_connect(&l->allow, &l->deny, here) &&
+	       (!l->proxy || conf_in_nets(&l->proxies, here));
 }
 
 /* The broker may still be waiting for its certificate: try for a while. */

@@ -241,6 +241,30 @@ static void test_contradictions(void **state)
 	bad(many, 17, "more than 16 listeners", "use fewer");
 }
 
+static void test_proxies(void **state)
+{
+	bad("listener x { proxy = on }", 1, "listener x has proxy = on and trusts no proxy",
+	    "add trusted_proxies = {\"192.0.2.10\"}: who may send its header");
+	bad("listener x { trusted_proxies = {192.0.2.10} }", 1,
+	    "listener x names trusted_proxies, but reads no header of theirs",
+	    "say proxy = on, or take trusted_proxies away");
+	bad("listener x { proxy = on trusted_proxies = {192.0.2.10} proxy_certificates = on }", 1,
+	    "listener x has proxy_certificates, but ends TLS itself",
+	    "they are for tls = off behind a proxy that ends TLS");
+	bad("listener x { tls = off accept_risk = r bind = \"*:1\" networks = {::/0} "
+	    "proxy_certificates = on }",
+	    1, "listener x has proxy_certificates without proxy",
+	    "they are for tls = off behind a proxy that ends TLS");
+	/* Proxies are named: only they connect, which is what networks are asked for. */
+	good("listener x { tls = off accept_risk = r bind = \"*:1\" proxy = on trusted_proxies =\n"
+	     "{192.0.2.10, 2001:db8::/64} proxy_certificates = on }");
+	assert_true(conf.listener[0].proxy && conf.listener[0].proxy_certificates);
+	assert_true(conf_authenticates(&conf.listener[0], AUTHENTICATOR_CERTIFICATE));
+	assert_int_equal(conf.listener[0].proxies.n, 2);
+	good("listener x { tls = on proxy = on trusted_proxies = {192.0.2.10} }");
+	assert_false(conf.listener[0].proxy_certificates);
+}
+
 static void test_syntax(void **state)
 {
 	bad("shards", 1, "premature end of file", "the form is: option = value, or section { … }");
@@ -411,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_unsafe_needs_words),
 		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_print_parses_back),

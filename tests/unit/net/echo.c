@@ -1,6 +1,7 @@
 /* echo: see echo.h.  One thread a loop; the test's thread is the client. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -24,6 +25,8 @@ static bool opened(void *arg, struct conn *c)
 	if (e->refuse_open)
 		return false;
 	conn_set_user(c, xcalloc(1, sizeof(struct peer)));
+	memcpy(e->source, conn_addr(c), 16);
+	snprintf(e->cn, sizeof(e->cn), "%s", conn_proxied_cn(c) != NULL ? conn_proxied_cn(c) : "");
 	atomic_fetch_add(&e->opened, 1);
 	return true;
 }
@@ -129,7 +132,28 @@ static bool admit(void *arg, const u8 addr[16], u32 listener)
 
 static void released(void *arg, const u8 addr[16], u32 listener)
 {
-	atomic_fetch_add(&((struct echo *)arg)->released, 1);
+	struct echo *e = arg;
+
+	memcpy(e->last_released, addr, 16);
+	atomic_fetch_add(&e->released, 1);
+}
+
+static bool sourced(void *arg, const u8 proxy[16], const u8 addr[16], u32 listener)
+{
+	struct echo *e = arg;
+
+	memcpy(e->source, addr, 16);
+	atomic_fetch_add(&e->sourced, 1);
+	return !e->refuse_source;
+}
+
+static void unsourced(void *arg, const u8 proxy[16], u16 port, u32 listener, enum err why,
+		      const char *text)
+{
+	struct echo *e = arg;
+
+	atomic_store(&e->last_why, (u32)why);
+	atomic_fetch_add(&e->unsourced, 1);
 }
 
 /* Commands are carried out here, in the turn, as the broker does it. */
@@ -187,15 +211,26 @@ static int listening(int *port)
 
 void echo_start(struct echo *e, struct echo *neighbour)
 {
-	static const struct net_handler h = {opened,  input, output, sent,     closed,
-					     refused, turn,  admit,  released, turned};
+	static const struct net_handler h = {.opened = opened,
+					     .input = input,
+					     .output = output,
+					     .sent = sent,
+					     .closed = closed,
+					     .refused = refused,
+					     .turn = turn,
+					     .admit = admit,
+					     .released = released,
+					     .turned = turned,
+					     .sourced = sourced,
+					     .unsourced = unsourced};
 	int fd = listening(&e->port);
 
 	e->neighbour = neighbour;
 	atomic_store(&e->admit_max, 1000000);
 	e->loop = loop_new(&h, e);
 	inbox_init(&e->inbox, e->loop);
-	ASSERT(loop_listen(e->loop, fd, &(struct net_listen_options){.listener = 1}) != NULL);
+	e->opt.listener = 1;
+	ASSERT(loop_listen(e->loop, fd, &e->opt) != NULL);
 	ASSERT(pthread_create(&e->thread, NULL, run, e) == 0);
 }
 

@@ -17,6 +17,11 @@ struct echo {
 	struct echo *neighbour; /* 'M' moves a connection there */
 	int port;
 	bool refuse_open;
+	struct net_listen_options opt; /* listener and the like; zero: plain */
+	bool refuse_source;
+	u8 source[16], last_released[16]; /* of the newest connection, when its counter has moved */
+	char cn[300];
+	_Atomic u32 sourced, unsourced;
 	_Atomic u32 admit_max; /* connections admitted in all */
 	_Atomic u32 admitted, released, opened, closed, refused, moved_in, largest_input;
 	_Atomic u32 last_why, pauses;

@@ -115,6 +115,44 @@ static void test_denied_networks(void **state)
 	assert_int_equal(network, 3);
 }
 
+/* A proxy has no budget of its own; whoever it speaks for has. */
+static void test_proxies(void **state)
+{
+	struct conf_listener *l = &c.listener[0];
+	u8 proxy[16], client[16];
+	u32 in = 0;
+
+	memcpy(proxy, v4(10, 0, 0, 1), 16);
+	memcpy(client, v4(192, 0, 2, 7), 16);
+	l->proxy = true;
+	l->proxies.n = 1;
+	l->proxies.net[0] = (struct conf_net){.prefix = 128};
+	memcpy(l->proxies.net[0].addr, proxy, 16);
+	l->deny.n = 1;
+	l->deny.net[0] = (struct conf_net){.prefix = 96 + 8};
+	memcpy(l->deny.net[0].addr, v4(66, 0, 0, 0), 16);
+	admission_configure(a, &c, 1000);
+	assert_int_equal(admission_admit(a, v4(10, 0, 0, 2), 0, 1000), E_DENIED);
+	/* As many as wait at most for one source, and one more. */
+	for (u32 i = 0; i <= c.limits.connections_waiting_source; i++) {
+		enum err e;
+		assert_int_equal(admission_admit(a, proxy, 0, 1000), E_OK);
+		e = admission_sourced(a, proxy, client, 0, 1000);
+		in += e == E_OK;
+		if (e != E_OK)
+			admission_released(a, proxy, true);
+	}
+	assert_int_equal(in, c.limits.connections_waiting_source);
+	assert_int_equal(admission_admit(a, proxy, 0, 1000), E_OK);
+	assert_int_equal(admission_sourced(a, proxy, v4(66, 1, 1, 1), 0, 1000), E_DENIED);
+	assert_int_equal(admission_sourced(a, proxy, v4(67, 1, 1, 1), 0, 1000), E_OK);
+	admission_released(a, v4(67, 1, 1, 1), true);
+	admission_released(a, client, true);
+	assert_int_equal(admission_admit(a, proxy, 0, 1000), E_OK);
+	assert_int_equal(admission_sourced(a, proxy, client, 0, 1000), E_OK);
+	assert_int_equal(admission_sourced(a, proxy, client, CONF_LISTENERS, 1000), E_DENIED);
+}
+
 static void test_failed_logins(void **state)
 {
 	admission_configure(a, &c, 1000);
@@ -137,8 +175,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_total_and_release), T(test_waiting_in_all),
 					   T(test_rate_in_all),	      T(test_networks),
-					   T(test_denied_networks),   T(test_failed_logins),
-					   T(test_unknown_listener)};
+					   T(test_denied_networks),   T(test_proxies),
+					   T(test_failed_logins),     T(test_unknown_listener)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -400,6 +400,91 @@ static void test_failed_logins(void **state)
 	stop();
 }
 
+/* PROXY version 2, TCP4 from 192.0.2.7:56324, and a certificate of esp07 that the proxy verified.
+ */
+static const u8 proxied[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54,
+			     0x0a, 0x21, 0x11, 0x00, 0x1c, 192,	 0,    2,    7,	   198,	 51,
+			     100,  1,	 0xdc, 0x04, 0x22, 0xb3, 0x20, 0x00, 0x0d, 0x07, 0,
+			     0,	   0,	 0,    0x22, 0x00, 0x05, 'e',  's',  'p',  '0',	 '7'};
+/* CONNECT of MQTT 3.1.1 without credentials, client id "a". */
+static const u8 bare[] = {0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, 1, 'a'};
+
+static int dial_proxied(const void *connect, size_t n)
+{
+	int fd = dial();
+
+	assert_int_equal(send(fd, proxied, sizeof(proxied), MSG_NOSIGNAL), sizeof(proxied));
+	assert_int_equal(send(fd, connect, n, MSG_NOSIGNAL), n);
+	return fd;
+}
+
+/* What a declared proxy says of address and certificate is what auth hears. */
+static void test_certificate_of_a_proxy(void **state)
+{
+	static const u8 client[16] = {[10] = 0xff, 0xff, 192, 0, 2, 7};
+	const struct m_login *l;
+	struct ipc_msg m;
+	int fd;
+
+	start(2, "proxy = on trusted_proxies = {127.0.0.0/8} proxy_certificates = on");
+	world_policy(&w, policy_all, 1);
+	expect_done(1);
+	fd = dial_proxied(bare, sizeof(bare));
+	assert_true(world_await(&w, ROLE_AUTH, IPC_LOGIN, 10000, &m));
+	l = m.body;
+	assert_int_equal(l->has_username + l->has_password, 0);
+	assert_int_equal(l->cert_cn_len, 5);
+	assert_memory_equal(m.tail.p, "aesp07", 6);
+	assert_memory_equal(l->addr, client, 16);
+	world_allow(&w, m.id, "dev", SLICE_NONE);
+	expect_bytes(fd, "\x20\2\0\0", 4);
+	close(fd);
+	stop();
+}
+
+/* Where its word about certificates is not asked for, there is none, and nobody is asked. */
+static void test_certificate_not_wanted(void **state)
+{
+	struct ipc_msg m;
+	int fd;
+
+	start(1, "proxy = on trusted_proxies = {127.0.0.0/8}");
+	world_policy(&w, policy_all, 1);
+	expect_done(1);
+	fd = dial_proxied(bare, sizeof(bare));
+	expect_bytes(fd, "\x20\2\0\5", 4);
+	expect_closed(fd);
+	assert_false(world_await(&w, ROLE_AUTH, IPC_LOGIN, 0, &m));
+	stop();
+}
+
+/* Failures count against the client, neither against its proxy nor against the proxy's others. */
+static void test_failed_logins_behind_a_proxy(void **state)
+{
+	static const u8 other[] = "PROXY TCP4 192.0.2.8 198.51.100.1 1 2\r\n";
+	struct m_verdict v = {.verdict = 0, .reason = E_CREDENTIAL};
+	struct ipc_msg m;
+	int fd;
+
+	start(1, "proxy = on trusted_proxies = {127.0.0.0/8} proxy_certificates = on");
+	world_policy(&w, policy_all, 1);
+	expect_done(1);
+	for (int i = 0; i < 5; i++) {
+		fd = dial_proxied(bare, sizeof(bare));
+		assert_true(world_await(&w, ROLE_AUTH, IPC_LOGIN, 10000, &m));
+		world_say(&w, ROLE_AUTH, IPC_VERDICT, m.id, &v, SLICE_NONE);
+		expect_bytes(fd, "\x20\2\0\5", 4);
+		expect_closed(fd);
+	}
+	expect_closed(dial_proxied(bare, sizeof(bare)));
+	fd = dial();
+	assert_int_equal(send(fd, other, sizeof(other) - 1, MSG_NOSIGNAL), sizeof(other) - 1);
+	assert_int_equal(send(fd, bare, sizeof(bare), MSG_NOSIGNAL), sizeof(bare));
+	expect_bytes(fd, "\x20\2\0\5", 4); /* it has no certificate, but is heard */
+	close(fd);
+	stop();
+}
+
 static void test_verdict_that_does_not_parse(void **state)
 {
 	struct m_verdict v = {.verdict = 1, .identity_id = 1};
@@ -435,6 +520,9 @@ int main(void)
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_reload_renumbers),
 		cmocka_unit_test(test_failed_logins),
+		cmocka_unit_test(test_certificate_of_a_proxy),
+		cmocka_unit_test(test_certificate_not_wanted),
+		cmocka_unit_test(test_failed_logins_behind_a_proxy),
 		cmocka_unit_test(test_verdict_that_does_not_parse),
 		cmocka_unit_test(test_unsealed_policy),
 	};
