@@ -16,7 +16,8 @@ static void check(const struct proxy_header *h)
 
 	ASSERT(!h->known || (memcmp(h->addr, none, 16) != 0 && !addr_is_uid(h->addr, &uid)));
 	ASSERT(h->known || h->port == 0 || memcmp(h->addr, none, 16) == 0);
-	ASSERT(h->cn.n == 0 || (h->verified && h->tls && h->cn.n <= LIM_PROXY_CN && utf8_ok(h->cn)));
+	ASSERT(h->cn.n == 0 ||
+	       (h->verified && h->tls && h->cn.n <= LIM_PROXY_CN && utf8_ok(h->cn)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -133,8 +133,7 @@ static enum err ssl_parse(struct slice value, struct proxy_header *out)
 	if (r.err != E_OK)
 		return E_MALFORM;
 	out->tls = client & CLIENT_SSL;
-	out->verified =
-		out->tls && client & (CLIENT_CERT_CONN | CLIENT_CERT_SESS) && verify == 0;
+	out->verified = out->tls && client & (CLIENT_CERT_CONN | CLIENT_CERT_SESS) && verify == 0;
 	out->cn = out->verified ? cn : SLICE_NONE;
 	return E_OK;
 }
@@ -177,7 +176,8 @@ static enum err v2_added(struct slice header, struct rd *r, struct proxy_header 
 			return E_MALFORM;
 		crc = crc || type == TLV_CRC32C;
 		ssl = ssl || type == TLV_SSL;
-		if (type == TLV_CRC32C && (v.n != 4 || rd_u32(&sum) != crc32c(header, (size_t)(v.p - header.p))))
+		if (type == TLV_CRC32C &&
+		    (v.n != 4 || rd_u32(&sum) != crc32c(header, (size_t)(v.p - header.p))))
 			e = E_MALFORM;
 		else if (type == TLV_SSL)
 			e = ssl_parse(v, out);

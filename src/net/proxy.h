@@ -10,23 +10,23 @@
 #include "base/err.h"
 
 enum {
-	LIM_PROXY_V1 = 107,	   /* section 2.1 */
-	LIM_PROXY_HEADER = 4096,   /* version 2, with what is added to it */
-	LIM_PROXY_CN = 256,	   /* bytes of a common name */
+	LIM_PROXY_V1 = 107,	 /* section 2.1 */
+	LIM_PROXY_HEADER = 4096, /* version 2, with what is added to it */
+	LIM_PROXY_CN = 256,	 /* bytes of a common name */
 };
 
 struct proxy_header {
-	bool known;    /* addr and port are the client's; false: it speaks for itself, or does not
-			  tell (LOCAL, UNKNOWN, unix sockets) */
-	u8 addr[16];   /* of base/addr.h; never a local user's */
+	bool known;  /* addr and port are the client's; false: it speaks for itself, or does not
+			tell (LOCAL, UNKNOWN, unix sockets) */
+	u8 addr[16]; /* of base/addr.h; never a local user's */
 	u16 port;
-	bool tls;      /* the client spoke TLS with the proxy */
-	bool verified; /* and proved a certificate that the proxy trusts */
+	bool tls;	 /* the client spoke TLS with the proxy */
+	bool verified;	 /* and proved a certificate that the proxy trusts */
 	struct slice cn; /* its common name, UTF-8 without control characters; views the bytes */
 };
 
-/* E_OK: a whole header, its length in *used.  E_MORE: the beginning of one.  E_MALFORM: none, or one
- * for what is no stream; E_TOO_LARGE: longer than the caps. */
+/* E_OK: a whole header, its length in *used.  E_MORE: the beginning of one.  E_MALFORM: none, or
+ * one for what is no stream; E_TOO_LARGE: longer than the caps. */
 enum err proxy_parse(struct slice bytes, struct proxy_header *out, size_t *used) MUST;
 
 #endif

@@ -1,5 +1,5 @@
-/* Connections through a proxy, with real sockets: the header is taken to its last byte however it is
- * cut, and a connection without one ends. */
+/* Connections through a proxy, with real sockets: the header is taken to its last byte however it
+ * is cut, and a connection without one ends. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,10 +15,10 @@
 
 static const char v1[] = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 8883\r\n";
 /* TCP4, and a certificate of esp07 that the proxy has verified. */
-static const u8 v2[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a,
-			0x21, 0x11, 0x00, 0x1c, 192,  0,    2,	  7,	198,  51,   100,  1,
-			0xdc, 0x04, 0x22, 0xb3, 0x20, 0x00, 0x0d, 0x07, 0,    0,    0,	  0,
-			0x22, 0x00, 0x05, 'e',	's',  'p',  '0',  '7'};
+static const u8 v2[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54,
+			0x0a, 0x21, 0x11, 0x00, 0x1c, 192,  0,	  2,	7,    198,  51,
+			100,  1,    0xdc, 0x04, 0x22, 0xb3, 0x20, 0x00, 0x0d, 0x07, 0,
+			0,    0,    0,	  0x22, 0x00, 0x05, 'e',  's',	'p',  '0',  '7'};
 static const u8 client[16] = {[10] = 0xff, 0xff, 192, 0, 2, 7};
 static const u8 myself[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
 
