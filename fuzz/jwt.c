@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char text[128];
 
 	if (keys.n == 0 &&
-	    jwks_parse(&keys, SLICE_LIT(ours), UINT32_MAX, text, sizeof(text)) != E_OK)
+	    jwks_parse(&keys, slice_str(ours), UINT32_MAX, text, sizeof(text)) != E_OK)
 		return 0;
 	ASSERT(jwt_verify(&keys, token, &rules, &t, &why) == E_CREDENTIAL);
 	if (jwks_parse(&theirs, json, UINT32_MAX, text, sizeof(text)) != E_OK)

@@ -408,11 +408,11 @@ static void issuer_and_audience_are_exact(void **state)
 	jwks_clear(&k);
 }
 
+#define ZEROS "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 static void signatures_of_nothing(void **state)
 {
 	static const char *const sigs[] = {
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		"AAAA",
+		ZEROS ZEROS "AA", /* r = s = 0 */
 		"__________________________________________8",
 		"AA",
 		"====",
