@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/wheel.h"
 #include "rights/rights.h"
+#include "store/store.h"
 
 struct hub;
 struct core;
@@ -52,6 +53,15 @@ struct hub_options {
 	u32 retained_total;
 	u64 retained_bytes;
 	u8 hash_key[16];
+	/* Durable state (docs/decisions/0005-durability.md).  submit takes b and brings it to the
+	 * store thread, in the order of its calls; any shard's thread, some calls under a lock.
+	 * NULL: nothing is durable. */
+	void (*submit)(void *arg, struct store_batch *b);
+	/* The disk is full: new durable work is refused.  Any shard's thread. */
+	bool (*store_full)(void *arg);
+	void *submit_arg;    /* of both */
+	u64 store_epoch;     /* store_epoch() */
+	u64 store_offset_ms; /* store time = now_ms of core_turn + this */
 };
 
 struct login_request { /* views the CONNECT packet; valid during env->login only */
@@ -167,6 +177,38 @@ void core_turn(struct core *c, u64 now_ms);
 /* When core_turn has to run next; UINT64_MAX: not before something happens. */
 u64 core_next(const struct core *c);
 
+/* Once a turn, last (net's turned), after everything else that the turn had to do: hand the shard's
+ * batch to the store, if there is one and it is time. */
+void core_turn_end(struct core *c);
+
+/* ---- durable state ------------------------------------------------------------------- */
+/* What the store thread tells this shard.  Takes n.  Counts of sessions that are another shard's
+ * are passed over, so they may be told to every shard. */
+void core_stored(struct core *c, struct store_notice **n);
+
+/* The start: what the store holds becomes sessions and retained messages, on one thread, before any
+ * shard runs.  In this order: begin; every session; every subscription, identifier and retained
+ * message, in any order; then the glue asks auth about restore_identities and tells the hub
+ * (hub_identity_changed; WHO_REVOKED for those that auth does not know) and sets the policy;
+ * restore_end.  Listeners may open after that: until then no will, expiry or queue goes on.
+ * Operations that the end causes (what has expired, whose owner is gone) wait in each shard's batch
+ * for its first core_turn_end. */
+struct restore;
+struct restore *restore_begin(struct hub *h, struct core *const *cores, u32 n);
+void restore_session(struct restore *r, const struct store_session *s);
+void restore_sub(struct restore *r, const struct store_sub *s);
+void restore_pid(struct restore *r, u64 sid, u16 pid);
+void restore_retained(struct restore *r, const struct store_retained *x);
+/* Each identity that owns something of it, once, in no order. */
+void restore_identities(struct restore *r, void (*cb)(void *arg, u64 identity_id), void *arg);
+/* Takes r.  Drops what belongs to identities that nobody told the hub about or that are revoked or
+ * suspended; starts the clocks. */
+struct restored {
+	u64 sessions, subscriptions, retained; /* that live */
+	u64 dropped; /* sessions and retained messages whose owner is gone, or that had expired */
+};
+void restore_end(struct restore **r, struct restored *out);
+
 /* ---- rights at every moment (I09, I11) ----------------------------------------------- */
 /* Publish a policy to all shards.  block is owned by the hub from now on and unmapped by
  * drop(block, len, arg) after the last reader.  Any thread; then core_rejudge on every shard. */
@@ -200,8 +242,13 @@ struct client_info {
 	u16 port;
 	u64 connected_wall_ms, last_in_ms_ago, msgs_in, msgs_out, bytes_in, bytes_out, denied,
 		dropped;
-	u32 version, keep_alive_s, subscriptions, queued, inflight, kind;
-	bool online, clean;
+	u32 version, keep_alive_s, subscriptions, inflight, kind;
+	u32 queued; /* what waits, in memory or on disk */
+	u64 queued_bytes;
+	u32 stored; /* so many of queued are on disk only */
+	u32 expiry_s;
+	const u32 *drops; /* DROP_KINDS counters, kept with the session; NULL: it is not durable */
+	bool online, clean, durable;
 };
 /* Every session of this shard, online or not; stops when cb returns false. */
 void core_each(struct core *c, bool (*cb)(void *arg, const struct client_info *i), void *arg);

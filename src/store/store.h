@@ -22,7 +22,7 @@ struct store;
  */
 /* A message.  Views; what they view lives until the batch is given back. */
 struct store_msg {
-	u64 number; /* one copy a number however many queues refer to it */
+	u64 number; /* one copy a number however many queues refer to it; 0: inside its entry */
 	struct slice topic, props /* of MQTT 5, as sent on, without their length */, payload;
 	u64 expires_ms; /* store time; 0: never */
 	u8 qos;
@@ -38,7 +38,7 @@ enum store_drop { STORE_DROPS(X) DROP_KINDS };
 #undef X
 
 struct store_will {	    /* topic.n == 0: none */
-	struct store_msg m; /* number and expires_ms are not used */
+	struct store_msg m; /* number: which will it is, for SO_WILL_DEL; expires_ms is not used */
 	u32 delay_s, expiry_s;
 	bool expires;
 };
@@ -95,6 +95,13 @@ static inline u64 store_number(u64 epoch, u32 shard, u64 counter)
 	ASSERT(counter < 1ull << 32);
 	return epoch << 40 | (u64)shard << 32 | counter;
 }
+/* The sequences that are given out from this opening on are higher than this one, whatever session:
+ * so nobody has to look for the last. */
+static inline u64 store_sequence(u64 epoch)
+{
+	ASSERT(epoch < 1u << 24);
+	return epoch << 40;
+}
 
 /* ---- operations ------------------------------------------------------------------------------
  */
@@ -104,6 +111,7 @@ enum store_op_kind {
 	SO_SESSION_DEL,	  /* sid: it and all that belongs to it */
 	SO_SUB_PUT,	  /* sub */
 	SO_SUB_DEL,	  /* sid, seq: the number of the subscription */
+	SO_WILL_DEL,	  /* sid, seq: the number of its will.  Another will, or none, stays. */
 	SO_QUEUE_PUT,	  /* queued.  For a session that is not there: nothing happens. */
 	SO_QUEUE_DEL,	  /* sid, seq; one that is not there: nothing happens */
 	SO_QUEUE_RELEASE, /* sid, seq: the message is dropped, the identifier stays (SQ_RELEASED) */
@@ -171,11 +179,14 @@ struct store_read {
 	u32 n;
 	struct store_queued *queued; /* their bytes belong to the notice */
 };
-/* What waits for a session, counted after the start; comes once for each that was stored. */
+/* What waited for a session at the start (sequences up to store_sequence) and still does, counted
+ * after it; comes once for each that was stored.  The store does not know whose it is: every shard
+ * is told. */
 struct store_count {
 	u64 sid;
 	u32 messages;
-	u64 bytes, first, last; /* sequences */
+	u64 bytes;	 /* payload, topic and properties */
+	u64 first, last; /* sequences */
 };
 
 /* What the store thread tells one shard; freed by it (store_notice_free). */
