@@ -134,7 +134,8 @@ static void rights_change(struct sim *s)
 		break;
 	default:
 		for (u32 i = 0; i < s->ndev; i++) {
-			if (s->dev[i].identity == identity && s->dev[i].state == D_ON)
+			/* One that has not read its CONNACK yet may be in all the same. */
+			if (s->dev[i].identity == identity && s->dev[i].state != D_OFF)
 				device_will_from_now(&s->dev[i]);
 		}
 		for (u32 i = 0; i < s->w->n; i++)
