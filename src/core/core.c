@@ -41,6 +41,8 @@ static void core_drop_session(struct core *c, struct session *s)
 	ASSERT(s->client == NULL);
 	if (s->will != NULL)
 		will_free(&s->will);
+	s->shares = false; /* nothing is handed on any more */
+	s->handing = true;
 	session_end(c, &s);
 }
 
@@ -59,6 +61,7 @@ void core_free(struct core **cp)
 			core_drop_session(c, c->slots[i].s);
 	}
 	core_leave(c);
+	strand_free(c);
 	ASSERT(c->limits == NULL);
 	ASSERT(c->nwaiting == 0);
 	ASSERT(c->nheld == 0);

@@ -139,10 +139,21 @@ struct core_env {
 	u64 (*wall_ms)(void *arg);
 };
 
+/* Which member of a $share group gets a message. */
+enum shared_strategy {
+	SHARED_ROUND_ROBIN,
+	SHARED_STICKY,	     /* the one that had the last, as long as it is here */
+	SHARED_HASH_TOPIC,   /* one for each topic, as long as the members stay the same */
+	SHARED_LEAST_LOADED, /* the one with the least that waits or is not acknowledged */
+	SHARED_STRATEGIES
+};
+
 struct hub *hub_new(const struct hub_options *o);
 void hub_free(struct hub **h); /* all cores are gone */
 /* New connections meet these listeners from now on (copied).  Any thread. */
 void hub_set_listeners(struct hub *h, const struct core_listener *l, u32 n, bool reload);
+/* From the next message on.  Any thread. */
+void hub_set_shared(struct hub *h, enum shared_strategy how);
 
 struct core *core_new(struct hub *h, u32 shard, const struct core_env *env, u64 now_ms);
 void core_free(struct core **c); /* drops all clients and sessions; closes nothing */

@@ -147,7 +147,7 @@ u32 route(struct core *c, struct msg **m, const struct topic *t)
 	}
 	deliver_targets(c, m, t, &c->match.shard[c->shard], FRESH);
 	for (u32 i = 0; i < c->match.ngroups; i++)
-		shared_route(c, m, t, c->match.groups[i], 0);
+		shared_route(c, m, t, c->match.groups[i]);
 	c->matching = false;
 	return c->match.found;
 }

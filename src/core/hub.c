@@ -15,6 +15,7 @@ struct hub *hub_new(const struct hub_options *o)
 	memcpy(&h->key, o->hash_key, sizeof(h->key));
 	epoch_init(&h->epoch, o->nshards);
 	index_init(&h->index, &h->epoch, &h->key);
+	shares_init(&h->shares, o->nshards);
 	retained_init(&h->retained, &h->epoch, &h->key, o->retained_total, o->retained_bytes);
 	directory_init(&h->directory, o->nshards, &h->key);
 	map_init(&h->principals, &h->key);
@@ -58,6 +59,7 @@ void hub_free(struct hub **hp)
 		policy_drop(&b->gc);
 	retained_free(&h->retained);
 	index_free(&h->index);
+	shares_free(&h->shares);
 	epoch_free(&h->epoch);
 	directory_free(&h->directory);
 	hub_free_principals(h);
@@ -70,6 +72,13 @@ void hub_free(struct hub **hp)
 	pthread_mutex_destroy(&h->lock);
 	h->magic = 0;
 	free(h);
+}
+
+void hub_set_shared(struct hub *h, enum shared_strategy how)
+{
+	OBJ_CHECK(h, HUB_MAGIC);
+	ASSERT(how < SHARED_STRATEGIES);
+	atomic_store(&h->shares.strategy, (u32)how);
 }
 
 /* ---- listeners ----------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "core/directory.h"
 #include "core/index.h"
 #include "core/retained.h"
+#include "core/shared.h"
 #include "core/who.h"
 
 struct listener_set { /* one load of the configuration; clients hold on to theirs */
@@ -35,6 +36,7 @@ struct hub {
 	struct hash_key key;
 	struct epoch epoch;
 	struct index index;
+	struct shares shares;
 	struct retained_store retained;
 	struct directory directory;
 	_Atomic(struct policy_box *) policy;

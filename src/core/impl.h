@@ -12,6 +12,7 @@
 #include "base/pool.h"
 #include "core/hub.h"
 #include "core/outq.h"
+#include "core/post.h"
 #include "wire/packet.h"
 
 /* Effective limits: the listener's for the kind of identity, with those of its roles; equal ones
@@ -91,6 +92,7 @@ struct sub {
 	u8 granted, qos;      /* as SUBACK said; as the rights of now allow */
 	bool no_local, retain_as_published;
 	bool clear; /* under serial: nothing of it is denied */
+	u32 futile; /* strand.c: the look that found nobody else */
 	u64 serial; /* of the rights that clear was judged under; 0: judge again */
 	u64 place;  /* in the index */
 	u8 text[];  /* the filter as it came, "$share/…" and all */
@@ -102,6 +104,7 @@ struct queued {
 	struct msg *m;
 	u32 *ids;	    /* Subscription Identifiers: count, ids; NULL: none */
 	struct who *author; /* of a retained message, who is judged again too; else NULL */
+	u16 sub;	    /* the shared subscription that it came for, plus 1; 0: none */
 	u8 qos;
 	bool retain, replay; /* replay: a retained message for a new subscription; not charged */
 };
@@ -110,15 +113,14 @@ enum flight_state { F_PUBLISHED, F_RELEASED /* PUBREL sent, PUBCOMP awaited */ }
 struct flight {	       /* QoS 1 and 2 towards the client, in the order they were sent */
 	struct msg *m; /* NULL when released */
 	u32 *ids;
-	u16 pid;
+	u16 pid, sub; /* sub: as in struct queued */
 	u8 state, qos;
 	bool retain;
 };
 struct flights {
 	struct flight *v;
 	u32 start, n, cap;
-	u32 sent;    /* so many from the front were sent on this connection */
-	bool lapped; /* identifiers have come round to one that was still in use */
+	u32 sent; /* so many from the front were sent on this connection */
 };
 
 struct pids { /* QoS 2 from the client: received and not released */
@@ -156,6 +158,10 @@ struct session {
 	u16 next_pid;
 	u8 version;
 	bool clean;
+	bool lapped;   /* packet identifiers have come round to one that was still in use */
+	bool shares;   /* it has or had shared subscriptions: the board knows it */
+	bool stranded; /* strand.c looks after it */
+	bool handing;  /* its shared messages are being handed on: it takes none */
 	u32 denied, dropped;
 	struct timer timer;   /* away: the end, or the will before it */
 	u64 ends_ms, will_ms; /* UINT64_MAX: not */
@@ -214,6 +220,8 @@ struct core {
 	u32 idbuf_cap;
 	u8 *scratch; /* of the packet being handled */
 	size_t scratch_cap;
+	struct strands strands;
+	u64 shared_lost; /* messages that no member of a group could take */
 	struct core_stats stats;
 };
 
@@ -315,22 +323,22 @@ struct sub *target_sub(const struct core *c, const struct target *to, struct ses
 bool sub_allows(const struct core *c, const struct session *s, struct sub *sub,
 		const struct topic *t, u8 qos, bool retain);
 
-/* ---- shared.c ---- */
-void shared_route(struct core *c, struct msg **m, const struct topic *t, struct group *g,
-		  u32 tries);
-void shared_arrived(struct core *c, struct msg **m, const struct topic *t, struct group *g,
-		    const struct target *to, u32 tries);
-
 /* ---- queue.c ---- */
 struct delivery {
 	struct msg **m;
 	u8 qos;
 	bool retain, replay;
+	u16 sub;	    /* as in struct queued */
 	const u32 *ids;	    /* count, ids; NULL: none */
 	struct who *author; /* of a replayed message */
 };
 /* One message to one session: straight out, into the window or into the queue. */
 void session_deliver(struct core *c, struct session *s, const struct delivery *d);
+/* Would it be sent or queued?  What has expired makes room. */
+bool session_takes(struct core *c, struct session *s, const struct delivery *d);
+enum standing session_standing(const struct session *s);
+/* q was taken out of the queue. */
+void queued_free(struct core *c, struct session *s, struct queued *q);
 /* Send from the queue what the window and the output allow. */
 void session_pump(struct core *c, struct session *s);
 void queue_clear(struct core *c, struct session *s);
@@ -377,20 +385,5 @@ void event_denied(struct core *c, const struct session *s, enum action a, struct
 		  enum err why);
 void event_session(struct core *c, const struct session *s, enum event_kind kind, enum err why,
 		   struct slice topic);
-
-/* ---- messages between shards (post.c) ---- */
-enum post_kind { POST_DELIVER, POST_SHARED };
-struct core_msg {
-	u32 magic;
-	enum post_kind kind;
-	struct msg *m;
-	struct group *group;
-	u32 tries;
-	u32 n;
-	struct target to[];
-};
-void post_deliver(struct core *c, u32 shard, struct msg **m, const struct targets *v);
-void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
-		 const struct target *to, u32 tries);
 
 #endif

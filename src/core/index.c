@@ -214,34 +214,6 @@ static void group_leave(struct index *x, struct node *n, const struct filter *f,
 	epoch_retire(x->epoch, &g->gc, group_drop);
 }
 
-bool group_pick(struct group *g, struct handle *s, u32 *sub)
-{
-	const struct subrefs *r = LOAD(g->members);
-	u32 n = r != NULL ? LOAD(r->n) : 0, at;
-
-	if (n == 0)
-		return false;
-	at = atomic_fetch_add_explicit(&g->turn, 1, memory_order_relaxed);
-	ASSERT(n <= r->cap);
-	for (u32 i = 0; i < n; i++) {
-		const struct subref *v = &r->v[(at + i) % n];
-		u32 gen = LOAD(v->gen);
-		if (gen == 0)
-			continue;
-		*s = (struct handle){v->shard, v->slot, gen};
-		*sub = v->sub;
-		return true;
-	}
-	return false;
-}
-
-u32 group_size(const struct group *g)
-{
-	const struct subrefs *r = LOAD(g->members);
-
-	return r != NULL ? LOAD(r->n) : 0;
-}
-
 /* ---- the index ----------------------------------------------------------------------- */
 
 void index_init(struct index *x, struct epoch *e, const struct hash_key *key)
@@ -299,6 +271,18 @@ void index_remove(struct index *x, const struct filter *f, const struct handle *
 	tree_prune(&x->tree, n);
 	pthread_mutex_unlock(&x->lock);
 	ASSERT(atomic_fetch_sub_explicit(&x->subscriptions, 1, memory_order_relaxed) > 0);
+}
+
+struct group *index_group(const struct index *x, const struct filter *f)
+{
+	struct path p = path_filter(f);
+	struct path_hash h;
+	const struct node *n;
+
+	ASSERT(f->share.n != 0);
+	tree_hash(&x->tree, &p, &h);
+	n = tree_find(&x->tree, &p, &h);
+	return n != NULL ? groups_find(LOAD(n->extra), f->share) : NULL;
 }
 
 /* ---- matching ------------------------------------------------------------------------ */

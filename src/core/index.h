@@ -40,6 +40,7 @@ struct group {
 	_Atomic u32 refs;
 	_Atomic(void *) members; /* struct subrefs */
 	_Atomic u32 turn;	 /* round robin */
+	_Atomic u64 sticky;	 /* place of the member that had the last message */
 	u16 name_len;
 	u8 name[];
 };
@@ -80,11 +81,9 @@ void match_free(struct match *m);
 void index_match(const struct index *x, const struct topic *t, const struct path_hash *h,
 		 struct match *m);
 
-/* One living member in turn; false when there is none.  Inside an epoch, or holding a reference to
- * g. */
-bool group_pick(struct group *g, struct handle *s, u32 *sub);
+/* The group of a shared subscription, or NULL.  Inside an epoch. */
+struct group *index_group(const struct index *x, const struct filter *f);
 struct group *group_ref(struct group *g);
 void group_unref(struct group **g);
-u32 group_size(const struct group *g);
 
 #endif

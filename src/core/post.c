@@ -34,7 +34,7 @@ void post_deliver(struct core *c, u32 shard, struct msg **m, const struct target
 }
 
 void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
-		 const struct target *to, u32 tries)
+		 const struct target *to, const struct walk *w)
 {
 	struct core_msg *p = post_new(POST_SHARED, m, 1);
 
@@ -45,8 +45,17 @@ void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
 	}
 	ASSERT(p->n == 1);
 	p->group = group_ref(g);
-	p->tries = tries;
+	p->walk = *w;
 	p->to[0] = *to;
+	c->env.post(c->env.arg, shard, p);
+}
+
+void post_news(struct core *c, u32 shard)
+{
+	struct core_msg *p = xmalloc(sizeof(*p));
+
+	ASSERT(shard != c->shard);
+	*p = (struct core_msg){.magic = POST_MAGIC, .kind = POST_NEWS};
 	c->env.post(c->env.arg, shard, p);
 }
 
@@ -55,26 +64,34 @@ void core_msg_drop(struct core_msg *p)
 	ASSERT(p->magic == POST_MAGIC);
 	if (p->group != NULL)
 		group_unref(&p->group);
-	msg_unref(&p->m);
+	if (p->m != NULL)
+		msg_unref(&p->m);
 	p->magic = 0;
 	free(p);
 }
 
-void core_receive(struct core *c, struct core_msg *p)
+static void post_message(struct core *c, struct core_msg *p)
 {
 	struct targets v = {p->to, p->n, p->n};
 	struct topic t;
-	enum err e;
+	enum err e = topic_parse(p->m->topic, &t);
 
+	ASSERT(e == E_OK);
+	if (p->kind == POST_SHARED)
+		shared_arrived(c, &p->m, &t, p->group, &p->to[0], &p->walk);
+	else
+		deliver_targets(c, &p->m, &t, &v, STALE);
+}
+
+void core_receive(struct core *c, struct core_msg *p)
+{
 	OBJ_CHECK(c, CORE_MAGIC);
 	ASSERT(p->magic == POST_MAGIC);
 	core_enter(c);
-	e = topic_parse(p->m->topic, &t);
-	ASSERT(e == E_OK);
-	if (p->kind == POST_SHARED)
-		shared_arrived(c, &p->m, &t, p->group, &p->to[0], p->tries);
+	if (p->kind == POST_NEWS)
+		strand_wake(c);
 	else
-		deliver_targets(c, &p->m, &t, &v, STALE);
+		post_message(c, p);
 	core_msg_drop(p);
 	core_leave(c);
 }

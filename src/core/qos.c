@@ -80,13 +80,13 @@ void flights_clear(struct flights *f)
 
 /* Identifiers are given out in turn, so none is in use until the turn comes to the oldest that
  * still is; from there on any may be, until all have been given back. */
-static bool pid_in_use(struct flights *f, u16 pid)
+static bool pid_in_use(struct session *s, u16 pid)
 {
-	if (f->n == 0)
-		f->lapped = false;
-	else if (pid == flights_at(f, 0)->pid)
-		f->lapped = true;
-	return f->lapped && flights_find(f, pid) != NULL;
+	if (s->out.n == 0)
+		s->lapped = false;
+	else if (pid == flights_at(&s->out, 0)->pid)
+		s->lapped = true;
+	return s->lapped && flights_find(&s->out, pid) != NULL;
 }
 
 /* SPEC MQTT-2.2.1-4: not zero and not in use; there are more identifiers than a window has room. */
@@ -95,7 +95,7 @@ u16 session_pid(struct session *s)
 	ASSERT(s->out.n < UINT16_MAX);
 	do {
 		s->next_pid = s->next_pid == UINT16_MAX ? 1 : (u16)(s->next_pid + 1);
-	} while (pid_in_use(&s->out, s->next_pid));
+	} while (pid_in_use(s, s->next_pid));
 	return s->next_pid;
 }
 

@@ -66,6 +66,13 @@ static void send_plain(struct core *c, struct session *s, const struct delivery 
 		session_dropped(c, s, *d->m, E_NOMEM);
 }
 
+/* Is something before it, or no window for it? */
+static bool must_wait(const struct session *s, u8 qos)
+{
+	return !STAILQ_EMPTY(&s->queue) || s->out.sent != s->out.n ||
+	       (qos != 0 && s->out.n >= window(s));
+}
+
 /* Into the window.  ids is taken. */
 static void send_flight(struct core *c, struct session *s, const struct delivery *d, u32 *ids)
 {
@@ -89,6 +96,7 @@ static void send_flight(struct core *c, struct session *s, const struct delivery
 	*x = (struct flight){.m = kept,
 			     .ids = ids,
 			     .pid = o.pid,
+			     .sub = d->sub,
 			     .state = F_PUBLISHED,
 			     .qos = d->qos,
 			     .retain = d->retain};
@@ -148,7 +156,7 @@ static void queue_charge(struct session *s, const struct queued *q, bool in)
 		       bytes);
 }
 
-static void queued_free(struct core *c, struct session *s, struct queued *q)
+void queued_free(struct core *c, struct session *s, struct queued *q)
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
 	queue_charge(s, q, false);
@@ -197,12 +205,15 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 	ASSERT((d->author != NULL) == d->replay);
 	q->m = kept;
 	q->ids = ids_copy(d->ids);
+	q->sub = d->sub;
 	q->qos = d->qos;
 	q->retain = d->retain;
 	q->replay = d->replay;
 	q->author = d->author != NULL ? who_ref(d->author) : NULL;
 	queue_charge(s, q, true);
 	STAILQ_INSERT_TAIL(&s->queue, q, link);
+	if (q->sub != 0)
+		strand(c, s);
 }
 
 /* Keep those that keep() says yes to. */
@@ -243,7 +254,8 @@ static bool keep_allowed(struct core *c, struct session *s, const struct queued 
 	if (judge_deliver(s->who, &t, q->qos, q->retain) == ALLOW &&
 	    (q->author == NULL || judge_publish(q->author, &t, q->m->qos, true) == ALLOW))
 		return true;
-	c->stats.denied_delivery++;
+	if (!strand_denied(c, s, q->m, q->sub))
+		c->stats.denied_delivery++;
 	return false;
 }
 
@@ -265,6 +277,38 @@ void queue_rejudge(struct core *c, struct session *s)
 	queue_filter(c, s, keep_allowed);
 }
 
+/* ---- for those who choose a receiver (shared.c) ------------------------------------------ */
+
+enum standing session_standing(const struct session *s)
+{
+	const struct core_limits *l = &s->lim->v;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	if (s->client == NULL)
+		return STAND_AWAY;
+	if (!output_has_room(s) || s->queue_n > l->queue_messages / 2 ||
+	    s->queue_bytes > l->queue_bytes / 2)
+		return STAND_STUCK;
+	return must_wait(s, 1) ? STAND_BUSY : STAND_READY;
+}
+
+bool session_takes(struct core *c, struct session *s, const struct delivery *d)
+{
+	struct outgoing o = {.pid = d->qos != 0, .ids = d->ids};
+	u64 size = s->client != NULL ? publish_size(c, s->client, *d->m, &o) : 1;
+
+	ASSERT(!d->replay);
+	if (size == 0 || (s->client != NULL && size > s->client->max_packet))
+		return false;
+	if (d->qos == 0)
+		return output_has_room(s);
+	if (s->client != NULL && output_has_room(s) && !must_wait(s, d->qos))
+		return true;
+	if (!queue_has_room(c, s, d))
+		queue_drop_expired(c, s);
+	return queue_has_room(c, s, d);
+}
+
 /* ---- delivering ---------------------------------------------------------------------- */
 
 void session_deliver(struct core *c, struct session *s, const struct delivery *d)
@@ -283,8 +327,7 @@ void session_deliver(struct core *c, struct session *s, const struct delivery *d
 			session_dropped(c, s, *d->m, E_QUOTA);
 		return;
 	}
-	if (!STAILQ_EMPTY(&s->queue) || !output_has_room(s) || s->out.sent != s->out.n ||
-	    (d->qos != 0 && s->out.n >= window(s)))
+	if (!output_has_room(s) || must_wait(s, d->qos))
 		queue_put(c, s, d);
 	else if (d->qos == 0)
 		send_plain(c, s, d);
@@ -295,7 +338,8 @@ void session_deliver(struct core *c, struct session *s, const struct delivery *d
 static void queue_send_first(struct core *c, struct session *s)
 {
 	struct queued *q = STAILQ_FIRST(&s->queue);
-	struct delivery d = {.m = &q->m, .qos = q->qos, .retain = q->retain, .ids = q->ids};
+	struct delivery d = {
+		.m = &q->m, .qos = q->qos, .retain = q->retain, .sub = q->sub, .ids = q->ids};
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	ASSERT(q != NULL);
@@ -332,17 +376,22 @@ static void flights_pump(struct core *c, struct session *s)
 		flight_resend(c, s, flights_at(&s->out, s->out.sent++));
 }
 
+static bool queue_flows(const struct session *s)
+{
+	const struct queued *q = STAILQ_FIRST(&s->queue);
+
+	return q != NULL && output_has_room(s) &&
+	       (q->qos == 0 || (s->out.n < window(s) && s->out.sent == s->out.n));
+}
+
 void session_pump(struct core *c, struct session *s)
 {
-	struct queued *q;
-
 	OBJ_CHECK(s, SESSION_MAGIC);
 	flights_pump(c, s);
-	while ((q = STAILQ_FIRST(&s->queue)) != NULL && output_has_room(s)) {
-		if (q->qos != 0 && (s->out.n >= window(s) || s->out.sent != s->out.n))
-			return;
+	while (queue_flows(s))
 		queue_send_first(c, s);
-	}
+	if (UNLIKELY(s->shares))
+		shared_report(c, s);
 }
 
 /* May and can the client still have what was under way? */
@@ -369,8 +418,10 @@ static bool flight_stays(struct core *c, struct session *s, struct flight *x)
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x->state == F_RELEASED || flight_allowed(c, s, x))
 		return true;
-	if (x->qos != 2)
+	if (x->qos != 2) {
+		(void)strand_denied(c, s, x->m, x->sub);
 		return false;
+	}
 	ASSERT(x->m != NULL);
 	msg_unref(&x->m);
 	x->state = F_RELEASED;

@@ -134,6 +134,10 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
 		return;
 	}
 	queue_away(c, s);
+	if (s->shares)
+		shared_report(c, s);
+	if (s->shares && s->queue_n + s->out.n != 0)
+		strand(c, s);
 	if (s->expiry_s != UINT32_MAX)
 		s->ends_ms = c->now_ms + (u64)s->expiry_s * MS;
 	if (s->will != NULL && s->will->delay_s == 0)
@@ -153,6 +157,8 @@ void session_end(struct core *c, struct session **sp)
 	*sp = NULL;
 	OBJ_CHECK(s, SESSION_MAGIC);
 	ASSERT(s->client == NULL);
+	if (s->shares)
+		strand_ends(c, s);
 	subs_drop_all(c, s);
 	if (s->will != NULL)
 		will_fire(c, s);
@@ -160,6 +166,8 @@ void session_end(struct core *c, struct session **sp)
 	queue_clear(c, s);
 	flights_clear(&s->out);
 	free(s->in.v);
+	if (s->shares)
+		shared_gone(c, s);
 	slot_give(c, s);
 	if (s->lim != NULL)
 		limits_unref(c, &s->lim);

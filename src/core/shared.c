@@ -1,19 +1,40 @@
-/* shared: one member of a $share group gets each message (MQTT 5.0 section 4.8.2).
+/* shared: a message to one member of a $share group.
  *
- * Members take turns over all shards.  One that has gone, is away or may not have the message hands
- * it on; when all who were asked are away, one that can queue takes it. */
+ * The board says whom to ask; the owner of the session knows, and hands on what its member cannot
+ * take: it has gone, may not have it, has no room for it. */
 #include "core/impl.h"
 
-enum { ASK_MAX = 16 };
+/* Members who are asked at most; so many because of how they stand, the others whatever way they
+ * do.  The board is seldom wrong, so few are. */
+enum { ASK_MAX = 64, ASK_CHOOSY = 16 };
 
-static u32 ask_first(const struct group *g)
+/* ---- how a session stands ---------------------------------------------------------------- */
+
+void shared_report(struct core *c, struct session *s)
 {
-	return MIN(group_size(g), (u32)ASK_MAX);
+	enum standing now = session_standing(s), old;
+	u32 load = s->out.n + s->queue_n;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	ASSERT(s->shares);
+	if (s->client != NULL)
+		load += (u32)MIN(s->client->out.bytes >> 10, (u64)UINT16_MAX);
+	old = board_set(&c->hub->shares.boards[c->shard], s->slot, now, load);
+	if (now == STAND_READY && old != STAND_READY)
+		strand_news(c);
 }
 
+void shared_gone(struct core *c, const struct session *s)
+{
+	OBJ_CHECK(s, SESSION_MAGIC);
+	board_set(&c->hub->shares.boards[c->shard], s->slot, STAND_AWAY, 0);
+}
+
+/* ---- giving ------------------------------------------------------------------------------ */
+
 /* Does the member take it? */
-static bool shared_try(struct core *c, struct msg **m, const struct topic *t,
-		       const struct target *to, bool away_too)
+static bool shared_try(struct core *c, struct msg **m, const struct topic *t, struct group *g,
+		       const struct target *to, const struct walk *w)
 {
 	struct session *s;
 	struct sub *sub = target_sub(c, to, &s);
@@ -21,49 +42,88 @@ static bool shared_try(struct core *c, struct msg **m, const struct topic *t,
 	struct delivery d = {.m = m};
 
 	ASSERT(to->gen != 0);
-	if (sub == NULL || sub->filter.share.n == 0 || !filter_matches(&sub->filter, t))
+	if (sub == NULL || sub->filter.share.n == 0 || !filter_matches(&sub->filter, t) ||
+	    s->handing)
 		return false;
 	d.qos = MIN((*m)->qos, sub->qos);
 	d.retain = (*m)->retain && sub->retain_as_published;
-	if (s->client == NULL && (!away_too || d.qos == 0))
+	ids[1] = sub->id;
+	d.ids = sub->id != 0 ? ids : NULL;
+	d.sub = to->sub < UINT16_MAX ? (u16)(to->sub + 1) : 0;
+	if (w->asked <= ASK_CHOOSY &&
+	    !walk_serves(&c->hub->shares, w, (*m)->qos, session_standing(s))) {
+		shared_report(c, s); /* the board was behind */
 		return false;
+	}
 	if (!sub_allows(c, s, sub, t, d.qos, d.retain)) {
 		c->stats.denied_delivery++;
 		return false;
 	}
-	ids[1] = sub->id;
-	d.ids = sub->id != 0 ? ids : NULL;
+	if (!session_takes(c, s, &d))
+		return false;
 	session_deliver(c, s, &d);
+	shared_report(c, s);
+	walk_took(&c->hub->shares, g, sub->place);
 	return true;
 }
 
-/* Ask members from the tries-th on. */
-void shared_route(struct core *c, struct msg **m, const struct topic *t, struct group *g, u32 tries)
+enum shared_fate shared_send(struct core *c, struct msg **m, const struct topic *t, struct group *g,
+			     struct walk *w)
 {
-	u32 first = ask_first(g);
+	struct member next;
 	struct target to;
-	struct handle h;
 
 	ASSERT((*m)->magic == MSG_MAGIC);
-	ASSERT(tries <= 2 * ASK_MAX);
-	for (; tries < 2 * first; tries++) {
-		if (!group_pick(g, &h, &to.sub))
-			return;
-		to.slot = h.slot;
-		to.gen = h.gen;
-		if (h.shard != c->shard) {
-			post_shared(c, h.shard, m, g, &to, tries);
-			return;
+	ASSERT(w->asked <= ASK_MAX);
+	while (w->asked < ASK_MAX && walk_next(&c->hub->shares, g, (*m)->qos, w, &next)) {
+		w->asked++;
+		to = (struct target){next.h.slot, next.h.gen, next.sub};
+		if (next.h.shard != c->shard) {
+			post_shared(c, next.h.shard, m, g, &to, w);
+			return SHARED_POSTED;
 		}
-		if (shared_try(c, m, t, &to, tries >= first))
-			return;
+		if (shared_try(c, m, t, g, &to, w))
+			return SHARED_TAKEN;
 	}
+	return SHARED_NOBODY;
 }
 
-void shared_arrived(struct core *c, struct msg **m, const struct topic *t, struct group *g,
-		    const struct target *to, u32 tries)
+/* Nobody could take it.  Said at every doubling, not at every message. */
+static void shared_lost(struct core *c, const struct msg *m)
 {
-	ASSERT(tries < 2 * ASK_MAX);
-	if (!shared_try(c, m, t, to, tries >= ask_first(g)))
-		shared_route(c, m, t, g, tries + 1);
+	static const u8 nowhere[16];
+	struct core_event e = {.kind = EV_DROPPED,
+			       .why = E_QUOTA,
+			       .listener = "",
+			       .addr = nowhere,
+			       .topic = m->topic,
+			       .text = "no member of a shared subscription takes it"};
+
+	ASSERT(m->magic == MSG_MAGIC);
+	c->stats.dropped++;
+	c->shared_lost++;
+	if ((c->shared_lost & (c->shared_lost - 1)) == 0)
+		event_emit(c, &e);
+}
+
+void shared_route(struct core *c, struct msg **m, const struct topic *t, struct group *g)
+{
+	struct walk w = walk_begin(&c->hub->shares, g, &c->hub->key, t, STAND_AWAY);
+
+	ASSERT(w.asked == 0);
+	if (shared_send(c, m, t, g, &w) == SHARED_NOBODY)
+		shared_lost(c, *m);
+}
+
+/* Where nobody here was to have it but those who are present, those who are away may have it now:
+ * it has left the queue that it was in. */
+void shared_arrived(struct core *c, struct msg **m, const struct topic *t, struct group *g,
+		    const struct target *to, struct walk *w)
+{
+	ASSERT(w->asked > 0);
+	w->floor = STAND_AWAY;
+	if (shared_try(c, m, t, g, to, w))
+		return;
+	if (shared_send(c, m, t, g, w) == SHARED_NOBODY)
+		shared_lost(c, *m);
 }

@@ -67,6 +67,8 @@ static void subs_remove(struct core *c, struct session *s, u32 i)
 	ASSERT(s->subs[i] != NULL);
 	ASSERT(s->subs_n > 0);
 	ASSERT(c->stats.subscriptions > 0);
+	if (s->subs[i]->filter.share.n != 0)
+		strand_unsubscribes(c, s, i);
 	index_remove(&c->hub->index, &s->subs[i]->filter, &h, s->subs[i]->place);
 	free(s->subs[i]);
 	s->subs[i] = NULL;
@@ -166,6 +168,10 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 	b->serial = serial;
 	if (!*is_new)
 		return;
+	if (b->filter.share.n != 0) {
+		s->shares = true;
+		shared_report(c, s);
+	}
 	b->place = index_add(&c->hub->index, &b->filter, &h, i);
 	s->subs_n++;
 	atomic_fetch_add(&s->who->pr->subscriptions, 1);

@@ -131,9 +131,12 @@ static void test_index_is_exact(void **state)
 	epoch_free(&e);
 }
 
-static void test_group_takes_turns(void **state)
+/* The members of a group are found by the topic and by the filter, and the strategies begin where
+ * they say. */
+static void test_group_members(void **state)
 {
 	struct hash_key key = {1, 2};
+	struct shares shares;
 	struct epoch e;
 	struct index x;
 	struct match m;
@@ -141,15 +144,18 @@ static void test_group_takes_turns(void **state)
 	struct topic t;
 	struct path p;
 	struct path_hash ph;
-	struct handle h[3], got;
+	struct handle h[3];
+	struct member got;
 	u64 place[3];
-	u32 sub, seen[3] = {0};
+	u32 seen[3] = {0};
 
 	epoch_init(&e, 1);
 	index_init(&x, &e, &key);
+	shares_init(&shares, SHARDS);
 	match_init(&m, SHARDS);
 	assert_int_equal(filter_parse(SLICE_LIT("$share/g/a/+"), &f), E_OK);
 	assert_int_equal(topic_parse(SLICE_LIT("a/b"), &t), E_OK);
+	assert_null(index_group(&x, &f));
 	for (u32 i = 0; i < 3; i++) {
 		h[i] = (struct handle){i, 10 + i, 1};
 		place[i] = index_add(&x, &f, &h[i], i);
@@ -160,10 +166,12 @@ static void test_group_takes_turns(void **state)
 	index_match(&x, &t, &ph, &m);
 	assert_int_equal(m.ngroups, 1);
 	assert_int_equal(m.found, 1);
+	assert_ptr_equal(index_group(&x, &f), m.groups[0]);
 	for (u32 i = 0; i < 9; i++) {
-		assert_true(group_pick(m.groups[0], &got, &sub));
-		assert_int_equal(got.slot, 10 + sub);
-		seen[sub]++;
+		struct walk w = walk_begin(&shares, m.groups[0], &key, &t, STAND_AWAY);
+		assert_true(walk_next(&shares, m.groups[0], 1, &w, &got));
+		assert_int_equal(got.h.slot, 10 + got.sub);
+		seen[got.sub]++;
 	}
 	epoch_leave(&e, 0);
 	for (u32 i = 0; i < 3; i++) {
@@ -171,6 +179,7 @@ static void test_group_takes_turns(void **state)
 		index_remove(&x, &f, &h[i], place[i]);
 	}
 	match_free(&m);
+	shares_free(&shares);
 	index_free(&x);
 	epoch_free(&e);
 }
@@ -254,7 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_index_is_exact),
-		cmocka_unit_test(test_group_takes_turns),
+		cmocka_unit_test(test_group_members),
 		cmocka_unit_test(test_retained_is_exact),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

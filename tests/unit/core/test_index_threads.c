@@ -78,7 +78,7 @@ static void *reader(void *arg)
 	u32 me = *(u32 *)arg;
 	struct match m;
 	struct filter all = filter_of("#");
-	u64 sum = 0;
+	u64 sum = 0, gone = 0;
 
 	match_init(&m, WRITERS + READERS);
 	for (u32 i = 0; i < ROUNDS; i++) {
@@ -86,9 +86,8 @@ static void *reader(void *arg)
 		struct topic t;
 		struct path p;
 		struct path_hash h;
-		struct handle got;
+		struct member got;
 		bool steady = false;
-		u32 sub;
 
 		snprintf(text, sizeof(text), "n/%u", i % NAMES);
 		if (topic_parse(slice_str(text), &t) != E_OK)
@@ -99,8 +98,12 @@ static void *reader(void *arg)
 		index_match(&hub->index, &t, &h, &m);
 		for (u32 k = 0; k < m.shard[0].n; k++)
 			steady |= m.shard[0].v[k].sub == STEADY;
-		for (u32 k = 0; k < m.ngroups; k++)
-			group_pick(m.groups[k], &got, &sub);
+		for (u32 k = 0; k < m.ngroups; k++) {
+			struct walk w =
+				walk_begin(&hub->shares, m.groups[k], &hub->key, &t, STAND_AWAY);
+			if (!walk_next(&hub->shares, m.groups[k], 1, &w, &got))
+				gone++;
+		}
 		if (i % 16 == 0)
 			retained_each(&hub->retained, &all, count, &sum);
 		epoch_leave(&hub->epoch, me);
