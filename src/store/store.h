@@ -75,6 +75,7 @@ struct store_queued {
 	struct store_msg m; /* of a released one: number 0, nothing in it */
 	u8 state, qos;
 	bool retain;
+	u16 sub; /* the shared subscription that it came for, plus 1; 0: none */
 	const u32 *ids; /* Subscription Identifiers: count, ids; NULL: none */
 };
 
