@@ -1,7 +1,7 @@
 """The brokers that the harness can drive: picket, and Debian's Mosquitto with persistence.  Each is started in a folder of its own,
 can be hurt process by process, and is brought back."""
+import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -108,17 +108,20 @@ class Mosquitto:
 
 
 class PicketBroker:
-    """picketd with one service identity for all clients, on a plain loopback listener."""
+    """picketd with one service identity for all clients, on a plain loopback listener.  disk: a Disk that is preloaded."""
 
     roles = ["broker", "auth", "keys", "admin", "supervisor"]
 
-    def __init__(self, folder, config="", limits="", env=None, state=None, **_):
+    def __init__(self, folder, config="", limits="", disk=None, state=None, mount_mib=0):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self.disk, self.mounted = disk, None
+        if mount_mib:
+            state = self._mount(folder / "small", mount_mib)
         token = folder / "token"
         token.write_text(TOKEN)
         token.chmod(0o600)
-        self.p = Picket(folder, policy=POLICY % token, config=config, limits=limits, env=env)
+        self.p = Picket(folder, policy=POLICY % token, config=config, limits=limits, env=disk and disk.env)
         if state is not None:
             self.p.state = state
         self.login = ("load", TOKEN)
@@ -128,15 +131,17 @@ class PicketBroker:
         self.p.start()
         return self
 
-    @property
-    def state(self):
-        return self.p.state
+    def _mount(self, folder, mib):
+        """A file system of its own for the state folder."""
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "tmpfs", folder], check=True)
+        self.mounted = folder
+        return folder / "state"
 
     def pid(self, role):
         return self.p.process.pid if role == "supervisor" else self.p.children()[role]
 
     def hurt(self, role, sig):
-        import os
         try:
             os.kill(self.pid(role), sig)
         except (KeyError, ProcessLookupError):
@@ -165,3 +170,5 @@ class PicketBroker:
 
     def stop(self):
         self.p.stop()
+        if self.mounted:
+            subprocess.run(["umount", self.mounted], check=True)

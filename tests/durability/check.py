@@ -292,7 +292,7 @@ class Check:
         if last is None or last.ends_session or last.closed is None or len(made) > len(before):
             return True
         away_from = max([last.closed] + [f[1] for f in self.faults if f[0] <= c.opened])
-        return c.opened - away_from < last.expiry * S + EXPIRY_MARGIN or self.jumped()
+        return c.opened - away_from < last.expiry * S + EXPIRY_MARGIN
 
     def _must_be_present(self, client, c, last_live):
         """Is there surely one?"""
@@ -309,10 +309,7 @@ class Check:
         away_from = last_live.bye or last_live.closed if last_live is not None else c.acked
         if last_live is not None and last_live.bye is None and last_live.how == h.CLOSED_BY_BROKER:
             away_from = min([away_from] + [f[0] for f in self.faults if f[0] <= away_from <= f[1]])
-        return expiry > 600 or (c.acked - away_from < expiry * S - EXPIRY_MARGIN and not self.jumped())
-
-    def jumped(self):
-        return any(f[2].startswith("clock") for f in self.faults)
+        return c.acked - away_from < expiry * S - EXPIRY_MARGIN
 
     def _forks(self, client):
         """Two connections of one client id that both live, or an old one that outlives a newer."""
@@ -501,7 +498,7 @@ class Check:
             clear = c.how == h.CLOSED_AFTER_BYE and not self.faulty(c.bye - SEEN, c.closed)
             return "no" if clear else "unclear"
         gone = c.bye or c.closed
-        if self.jumped() or self.faulty(gone - SEEN, gone + SEEN):
+        if self.faulty(gone - SEEN, gone + SEEN):
             return "unclear"
         due = gone + delay
         if back is None or back.opened > due + WILL_LATE:

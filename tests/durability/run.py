@@ -10,6 +10,7 @@ check.py judges the history.  Runs follow each other until all cycles are done; 
 they do and which fault comes when (not the order in which the machine runs them)."""
 import argparse
 import collections
+import errno
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import check  # noqa: E402
 from brokers import Mosquitto, PicketBroker  # noqa: E402
+from disks import Disk  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PICKET_BUILD", ROOT / "build"))
@@ -34,8 +36,8 @@ CYCLES_A_RUN = 25
 class Load:
     """The program with the clients."""
 
-    def __init__(self, port, history, seed, scale, rate, login=()):
-        more = ["--user", login[0], "--password", login[1]] if login else []
+    def __init__(self, port, history, seed, scale, rate, login=(), more=()):
+        more = [*more, *(["--user", login[0], "--password", login[1]] if login else [])]
         self.process = subprocess.Popen([LOAD, "--port", str(port), "--out", history, "--seed", str(seed), "--scale", str(scale),
                                          "--rate", str(rate), *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
@@ -91,6 +93,56 @@ def fault_restart(b, load, rng, turn):
     b.restart(signal.SIGTERM)
 
 
+def fault_slow(b, load, rng, turn):
+    """Every sync takes 5 to 50 ms longer for a while."""
+    b.disk.set(sync_delay_us=rng.randrange(5000, 50000))
+    time.sleep(0.5 + rng.random())
+    b.disk.set(sync_delay_us=0)
+
+
+def fault_clock(b, load, rng, turn):
+    """The wall clock jumps by hours, forwards or back."""
+    b.disk.set(wall_shift_ns=rng.randrange(-12 * 3600, 12 * 3600) * 10**9)
+
+
+def failing(b, rng, one_in, **what):
+    b.disk.set(one_in=one_in, **what)
+    time.sleep(0.1 + rng.random())
+    b.disk.set(**{k: 0 for k in what})
+    b.recover()
+
+
+def fault_enospc(b, load, rng, turn):
+    """Writes fail with ENOSPC for a while: all, or some."""
+    failing(b, rng, rng.choice((1, 3, 10)), write_errno=errno.ENOSPC)
+
+
+def fault_eio(b, load, rng, turn):
+    """Writes fail with EIO for a while: all, or some."""
+    failing(b, rng, rng.choice((1, 3, 10)), write_errno=errno.EIO)
+
+
+def fault_sync(b, load, rng, turn):
+    """Syncs fail with EIO for a while: all, or some."""
+    failing(b, rng, rng.choice((1, 3)), sync_errno=errno.EIO)
+
+
+def fault_full(b, load, rng, turn):
+    """The file system of the state folder is full for a while (root only: a small one is mounted)."""
+    ballast = b.mounted / "ballast"
+    f = os.open(ballast, os.O_WRONLY | os.O_CREAT)
+    for size in (1 << 20, 4096):
+        try:
+            while os.write(f, b"\0" * size):
+                pass
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
+    os.close(f)
+    time.sleep(0.3 + rng.random() * 1.5)
+    ballast.unlink()
+    b.recover()
+
+
 def fault_storm(b, load, rng, turn):
     """Every client drops its connection at once and comes back."""
     load.say("storm")
@@ -101,6 +153,8 @@ def fault_none(b, load, rng, turn):
 
 
 FAULTS = {n[6:]: f for n, f in globals().items() if n.startswith("fault_")}
+NEED_DISK = {"slow", "clock", "enospc", "eio", "sync"}
+NEED_BROKER = NEED_DISK | {"full"}
 BROKERS = {"picket": PicketBroker, "mosquitto": Mosquitto,
            "mosquitto-1s": lambda folder, **kw: Mosquitto(folder, autosave=1, **kw),
            "mosquitto-changes": lambda folder, **kw: Mosquitto(folder, autosave=1, on_changes=True, **kw)}
@@ -125,11 +179,17 @@ class Run:
         if kind not in ("none", "storm"):
             self.marks.append((began, time.monotonic_ns(), kind))
 
+    def broker(self):
+        disk = Disk(self.folder) if NEED_DISK & set(self.kinds) else None
+        full = self.o.disk_mib if "full" in self.kinds else 0
+        return BROKERS[self.o.broker](self.folder / "broker", disk=disk, mount_mib=full)
+
     def go(self):
         history = self.folder / "history"
-        broker = BROKERS[self.o.broker](self.folder / "broker").start()
         load = None
+        broker = self.broker()
         try:
+            broker.start()
             load = Load(broker.port, history, self.seed, self.o.scale, self.o.rate, broker.login)
             self.turns.update({k: self.rng.randrange(5) for k in self.kinds})
             for _ in range(self.cycles):
@@ -159,6 +219,7 @@ def options(argv):
     a.add_argument("--every", type=float, nargs=2, default=(0.2, 1.2), metavar=("LOW", "HIGH"), help="seconds between faults")
     a.add_argument("--rate", type=float, default=2000, help="messages a second")
     a.add_argument("--scale", type=int, default=1, help="times the number of clients")
+    a.add_argument("--disk-mib", type=int, default=64, help="size of the file system for the fault full")
     a.add_argument("--keep", action="store_true", help="keep all folders, not only those of runs that found something")
     a.add_argument("--go-on", action="store_true", help="do not end at the first run that finds something")
     a.add_argument("--show", type=int, default=10)
@@ -167,6 +228,8 @@ def options(argv):
     unknown = [f for f in o.fault.split(",") if f not in FAULTS]
     if unknown:
         a.error(f"no such fault: {', '.join(unknown)}")
+    if o.broker != "picket" and NEED_BROKER & set(o.fault.split(",")):
+        a.error(f"only for picket: {', '.join(sorted(NEED_BROKER))}")
     return o
 
 

@@ -300,6 +300,33 @@ def test_a_session_that_outlives_its_end():
     s.connect(SHORT, present=True).finds("session present")
 
 
+def ended_by_a_clean_connection():
+    return Story().connect(S1).close(S1).connect(S1, clean=True).close(S1)
+
+
+def test_a_session_that_a_clean_connection_ended():
+    ended_by_a_clean_connection().connect(S1, present=False).finds()
+    ended_by_a_clean_connection().connect(S1, present=True).finds("session present")
+
+
+def test_a_session_that_was_made_after_a_clean_connection():
+    ended_by_a_clean_connection().connect(S1).close(S1).connect(S1, present=True).finds()
+    ended_by_a_clean_connection().connect(S1).close(S1).connect(S1, present=False).finds("session lost")
+
+
+def test_a_clean_connection_that_was_not_answered():
+    for present in (True, False):
+        Story().connect(S1).close(S1).open(S1, clean=True).close(S1).connect(S1, present=present).finds()
+        Story().connect(S1).close(S1).open(S1).open(S1, clean=True).add("CONNACK", S1, flags=present, conn=1).finds()
+
+
+def test_the_time_of_a_session_whose_broker_died_counts_from_then():
+    for how, kinds in ((h.CLOSED_BY_BROKER, []), (h.CLOSED_RUDELY, ["session lost"])):
+        s = Story().connect(SHORT).fault(3000)
+        s.ns -= 100 * MS  # the client notices before the broker is back
+        s.close(SHORT, how).connect(SHORT, present=False).finds(*kinds)
+
+
 @pytest.mark.parametrize("away_ms, present, kinds", [
     (500, True, []), (500, False, ["session lost"]), (4000, True, []), (4000, False, []), (9000, False, []),
     (9000, True, ["session present"])])
@@ -308,8 +335,9 @@ def test_the_time_that_a_session_has(away_ms, present, kinds):
 
 
 def test_the_time_counts_from_the_end_of_a_fault():
-    s = Story().connect(SHORT)
-    s.fault(6000).close(SHORT, h.CLOSED_BY_BROKER).wait(2000).connect(SHORT, present=True).finds()
+    s = Story().connect(SHORT).fault(6000)
+    s.ns -= 5900 * MS
+    s.close(SHORT, h.CLOSED_BY_BROKER).wait(7000).connect(SHORT, present=True).finds()
 
 
 # ---- takeover --------------------------------------------------------------------------------------------------------------------

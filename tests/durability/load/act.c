@@ -118,11 +118,11 @@ void act_storm(void)
 /* ---- publishing ---------------------------------------------------------------------- */
 static u32 size_choose(void)
 {
-	u32 kind = random_below(100);
+	u32 kind = random_below(100), most = kind < 70 ? 200 : kind < 97 ? 4000 : PAYLOAD_MAX;
 
-	if (kind < 70)
-		return PAYLOAD_MIN + random_below(200);
-	return PAYLOAD_MIN + random_below(kind < 97 ? 4000 : PAYLOAD_MAX - PAYLOAD_MIN + 1);
+	if (most > world.bytes_max)
+		most = world.bytes_max;
+	return PAYLOAD_MIN + random_below(most - PAYLOAD_MIN + 1);
 }
 
 static bool publish_one(struct session *s)

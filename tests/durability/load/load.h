@@ -204,6 +204,7 @@ struct world {
 	u16 port;
 	const char *user, *password;
 	double rate;
+	u32 bytes_max;
 	u64 random;
 	bool drain;
 	u64 last_recv_ns, published, received;

@@ -1,5 +1,5 @@
-/* main: durability_load --port N --out FILE [--seed N] [--scale N] [--rate N] [--user U --password
- * P]
+/* main: durability_load --port N --out FILE [--seed N] [--scale N] [--rate N] [--bytes N] [--user U
+ * --password P]
  *
  * Reads commands from standard input, one a line: "storm" (everybody reconnects at once), "drain"
  * (come to an end).  Says "ready" when all sessions are known to the broker, and in the end
@@ -125,16 +125,17 @@ static void run(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option names[] = {{"port", 1, NULL, 'p'},	  {"out", 1, NULL, 'o'},
-					      {"seed", 1, NULL, 's'},	  {"scale", 1, NULL, 'c'},
-					      {"rate", 1, NULL, 'r'},	  {"user", 1, NULL, 'u'},
-					      {"password", 1, NULL, 'w'}, {NULL, 0, NULL, 0}};
+	static const struct option names[] = {
+		{"port", 1, NULL, 'p'},	 {"out", 1, NULL, 'o'},	     {"seed", 1, NULL, 's'},
+		{"scale", 1, NULL, 'c'}, {"rate", 1, NULL, 'r'},     {"user", 1, NULL, 'u'},
+		{"bytes", 1, NULL, 'b'}, {"password", 1, NULL, 'w'}, {NULL, 0, NULL, 0}};
 	struct rlimit files;
 	u64 seed = 1;
 	u32 scale = 1;
 	int o;
 
 	world.rate = 2000;
+	world.bytes_max = PAYLOAD_MAX;
 	while ((o = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		if (o == 'p')
 			world.port = (u16)strtoul(optarg, NULL, 10);
@@ -146,6 +147,8 @@ int main(int argc, char **argv)
 			scale = (u32)strtoul(optarg, NULL, 10);
 		else if (o == 'r')
 			world.rate = strtod(optarg, NULL);
+		else if (o == 'b')
+			world.bytes_max = (u32)strtoul(optarg, NULL, 10);
 		else if (o == 'u')
 			world.user = optarg;
 		else if (o == 'w')
