@@ -6,7 +6,7 @@ MESON_RELEASE = --buildtype=debugoptimized --prefix=$(PREFIX) --sysconfdir=/etc
 MESON_ASAN = --buildtype=debug -Db_sanitize=address,undefined -Dfuzz=true
 MESON_TSAN = --buildtype=debugoptimized -Db_sanitize=thread
 
-.PHONY: run build test unit asan tsan system fuzz bench perf conformance metrics lint format install clean deps deps-test help
+.PHONY: run build test unit asan tsan system fuzz bench perf conformance durability metrics lint format install clean deps deps-test help
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ fuzz: deps-test
 ## make bench        CPU per message and memory beside Mosquitto and the floor, in one run
 bench: build deps-test
 	@/usr/bin/python3 tests/perf/compare.py
+
+## make durability   hours of faults under load, power cut at every write, and docs/durability.md; PART=50 for a fiftieth
+durability: build deps-test
+	@PICKET_BUILD=$(abspath $(BUILD)) tests/durability/campaign.py --part $(or $(PART),1)
 
 ## make conformance  every numbered statement of MQTT 3.1.1 and 5.0: the vectors against the codec, then the table id, test, result
 conformance: build deps-test
