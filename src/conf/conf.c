@@ -161,7 +161,7 @@ static bool listener_valid(const struct conf_listener *l)
 bool conf_valid(const struct conf *c)
 {
 	if (!ENDS(c->config_path) || !ENDS(c->state_dir) || !ENDS(c->run_dir) ||
-	    !ENDS(c->bootstrap))
+	    !ENDS(c->bootstrap) || !ENDS(c->store_key))
 		return false;
 	if (c->names > CONF_NAMES || c->addresses > CONF_NAMES || c->listeners > CONF_LISTENERS ||
 	    c->shards > 64)

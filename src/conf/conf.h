@@ -73,6 +73,9 @@ struct conf {
 	u32 names, addresses; /* of the server certificate, besides the machine's own */
 	char name[CONF_NAMES][256], ip[CONF_NAMES][64];
 	u32 tls_min; /* 12 or 13 */
+	bool persistence, store_encryption;
+	u64 store_max_size;
+	char store_key[CONF_PATH]; /* "keys", an absolute path, or "credential:NAME" */
 	struct conf_limits limits, service_limits;
 	u32 listeners;
 	struct conf_listener listener[CONF_LISTENERS];
@@ -85,6 +88,9 @@ struct conf_error {
 	char what[256];
 	char hint[256];
 };
+
+/* The name of a systemd credential that store_key is; NULL: it is none. */
+const char *conf_store_credential(const struct conf *c);
 
 /* Everything at its default: one TLS listener "mqtts" on *:8883. */
 void conf_defaults(struct conf *c);

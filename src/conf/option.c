@@ -149,6 +149,34 @@ static void print_tls_min(FILE *f, const struct option *o, const void *base)
 	fputs(*(const u32 *)field_const(o, base) == 12 ? "1.2" : "1.3", f);
 }
 
+/* ---- the store -------------------------------------------------------------------------------- */
+#define CREDENTIAL "credential:"
+
+/* One component of a path, and no hidden one. */
+static bool credential_ok(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
+
+static bool set_store_key(struct parse *p, const struct option *o, void *base,
+			  const struct values *v)
+{
+	const char *s = v->v[0];
+
+	if (strcmp(s, "keys") != 0 && s[0] != '/' &&
+	    (strncmp(s, CREDENTIAL, strlen(CREDENTIAL)) != 0 ||
+	     !credential_ok(s + strlen(CREDENTIAL))))
+		return bad_value(p, o, v, 0);
+	return set_text(p, o, base, v);
+}
+
+const char *conf_store_credential(const struct conf *c)
+{
+	size_t n = strlen(CREDENTIAL);
+
+	return strncmp(c->store_key, CREDENTIAL, n) == 0 ? c->store_key + n : NULL;
+}
+
 /* ---- lists -------------------------------------------------------------------------------------
  */
 static bool list_fits(struct parse *p, const struct option *o, const struct values *v)
@@ -437,6 +465,21 @@ const struct option conf_options[] = {
 	 "addresses of the server certificate, besides the machine's own", false},
 	{"tls_min_version", FILE_, false, set_tls_min, print_tls_min, GLOBAL(tls_min), 0, 0,
 	 "1.2 or 1.3", "1.2", "oldest version of TLS that is spoken", false},
+	{"persistence", FILE_, false, set_flag, print_flag, GLOBAL(persistence), 0, 0, "on or off", "on",
+	 "sessions that outlive their connection, their queues and retained messages are on disk "
+	 "before they are acknowledged; off: they end with picketd",
+	 true},
+	{"store_max_size", FILE_, false, set_limit, print_limit, GLOBAL(store_max_size), MIB(16),
+	 MIB(4096) * 1024, TYPE_SIZE, "16g",
+	 "the most that the store of sessions may take on disk; at it, new durable work is refused",
+	 true},
+	{"store_encryption", FILE_, false, set_flag, print_flag, GLOBAL(store_encryption), 0, 0,
+	 "on or off", "off", "seal every record of the store (AES-256-GCM)", true},
+	{"store_key", FILE_, false, set_store_key, print_text, GLOBAL(store_key), 0, 0,
+	 "keys, an absolute path, or credential:NAME", "keys",
+	 "where the key of the store comes from: made of the pepper of the keys process, a file of 32 "
+	 "bytes or 64 hexadecimal digits, or such a credential of systemd",
+	 true},
 
 	{"bind", LISTENER, false, set_bind, print_text, OF_LISTENER(bind), 0, 0,
 	 "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883", "*:8883",

@@ -121,6 +121,22 @@ struct m_identity {
 			       expired) */
 	u32 unused;
 };
+/* Whose rights?  Of identities that own something stored; the answers have the same id. */
+enum { RIGHTS_ASKED = 512 };
+struct m_rights_ask {
+	u32 count; /* identity ids (u64, of this machine) in the tail; at most RIGHTS_ASKED */
+	u32 unused;
+};
+struct m_rights {
+	u32 count; /* in the tail */
+	u32 last;  /* 1: all that were asked for with this id have been told */
+};
+/* One of RIGHTS: then its strings and roles as in IDENTITY.  An identity that does not exist is a
+ * revoked one without a name. */
+struct rights_row {
+	u64 identity_id, generation;
+	u32 status, kind, credential_min, unused;
+};
 
 /* What a handshake may ask to have signed (RFC 8446 section 4.4.3; RFC 5246 section 7.4.3). */
 enum sign_alg {
@@ -149,6 +165,10 @@ struct m_ticket_keys { /* newest first; the first seals, all open */
 };
 struct m_token_key {
 	u8 key[32]; /* derived from the pepper; keyed hashes of generated secrets */
+};
+
+struct m_store_key {
+	u8 key[32]; /* derived from the pepper: seals the records of the store */
 };
 
 struct m_call {
