@@ -14,6 +14,7 @@
 #include "auth/expiry.h"
 #include "auth/login.h"
 #include "auth/policy.h"
+#include "auth/stored.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -217,6 +218,8 @@ static enum err auth_message(struct child *c, enum role from, struct ipc_msg *m)
 		return E_OK;
 	case IPC_CALL:
 		return on_call(a, m);
+	case IPC_RIGHTS_ASK:
+		return stored_ask(a, m->id, m->body, m->tail);
 	case IPC_GENERATION_DONE:
 		change_confirmed(a, g->generation);
 		return E_OK;

@@ -18,34 +18,59 @@ struct telling {
 static enum err flush(struct telling *t, bool last)
 {
 	struct m_rights m = {.count = t->count, .last = last};
-	enum err e = t->a->env->to_broker(t->a->env->arg, IPC_RIGHTS, t->id, &m, wr_done(&t->w), -1);
+	enum err e =
+		t->a->env->to_broker(t->a->env->arg, IPC_RIGHTS, t->id, &m, wr_done(&t->w), -1);
 
 	t->count = 0;
 	t->w = wr_of(t->buf, sizeof(t->buf));
 	return e;
 }
 
-static enum err tell_one(struct telling *t, u64 identity)
+/* Strangers have no identity, and what they hold is what their listener gives.  Which one it was is
+ * not asked: where all give the same role, they keep it; else what they had stored goes. */
+static enum err anonymous_find(struct auth *a, struct identity *i)
 {
-	struct rights_row row = {.identity_id = identity, .status = STATUS_REVOKED};
-	struct identity i = {0};
-	enum err e = identity_by_id(t->a->db, identity, &i);
+	const char *role = NULL;
 
-	if (e != E_OK && e != E_NOT_FOUND)
-		return e;
-	if (e == E_OK && !i.removed) {
-		row.generation = i.generation;
-		row.status = i.status;
-		row.kind = i.kind;
-		row.credential_min = i.credential_min == 0 ? UINT32_MAX : i.credential_min;
-	} else {
-		i = (struct identity){0};
+	for (u32 k = 0; k < a->conf.listeners; k++) {
+		const char *this = a->conf.listener[k].anonymous_role;
+		if (this[0] == '\0')
+			continue;
+		if (role != NULL && strcmp(role, this) != 0)
+			return E_NOT_FOUND;
+		role = this;
 	}
-	if (sizeof(t->buf) - t->w.n < ROW_MAX) {
+	if (role == NULL)
+		return E_NOT_FOUND;
+	*i = (struct identity){.kind = KIND_ANONYMOUS, .status = STATUS_ACTIVE, .nroles = 1};
+	return role_id(a->db, role, &i->role[0]);
+}
+
+static enum err owner_find(struct auth *a, u64 id, struct identity *i)
+{
+	enum err e = id == 0 ? anonymous_find(a, i) : identity_by_id(a->db, id, i);
+
+	if (e == E_OK && !i->removed)
+		return E_OK;
+	*i = (struct identity){.status = STATUS_REVOKED};
+	return e == E_NOT_FOUND ? E_OK : e;
+}
+
+static enum err tell_one(struct telling *t, u64 id)
+{
+	struct identity i;
+	enum err e = owner_find(t->a, id, &i);
+	struct rights_row row = {.identity_id = id,
+				 .generation = i.generation,
+				 .status = i.status,
+				 .kind = i.kind,
+				 .credential_min =
+					 i.credential_min == 0 ? UINT32_MAX : i.credential_min};
+
+	if (e == E_OK && sizeof(t->buf) - t->w.n < ROW_MAX)
 		e = flush(t, false);
-		if (e != E_OK)
-			return e;
-	}
+	if (e != E_OK)
+		return e;
 	wr_bytes(&t->w, &row, sizeof(row));
 	verdict_rights(&t->w, &i);
 	ASSERT(t->w.err == E_OK);
@@ -69,7 +94,7 @@ enum err stored_ask(struct auth *a, u64 id, const struct m_rights_ask *m, struct
 	if (e == E_OK)
 		e = flush(&t, true);
 	if (e != E_OK)
-		log_msg(LOG_ERROR, "rights_lost", "broker is not told of stored sessions' owners: %s",
-			err_text(e));
+		log_msg(LOG_ERROR, "rights_lost",
+			"broker is not told of stored sessions' owners: %s", err_text(e));
 	return E_OK;
 }

@@ -149,7 +149,8 @@ static void print_tls_min(FILE *f, const struct option *o, const void *base)
 	fputs(*(const u32 *)field_const(o, base) == 12 ? "1.2" : "1.3", f);
 }
 
-/* ---- the store -------------------------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------------------------------
+ */
 #define CREDENTIAL "credential:"
 
 /* One component of a path, and no hidden one. */
@@ -465,7 +466,8 @@ const struct option conf_options[] = {
 	 "addresses of the server certificate, besides the machine's own", false},
 	{"tls_min_version", FILE_, false, set_tls_min, print_tls_min, GLOBAL(tls_min), 0, 0,
 	 "1.2 or 1.3", "1.2", "oldest version of TLS that is spoken", false},
-	{"persistence", FILE_, false, set_flag, print_flag, GLOBAL(persistence), 0, 0, "on or off", "on",
+	{"persistence", FILE_, false, set_flag, print_flag, GLOBAL(persistence), 0, 0, "on or off",
+	 "on",
 	 "sessions that outlive their connection, their queues and retained messages are on disk "
 	 "before they are acknowledged; off: they end with picketd",
 	 true},
@@ -477,7 +479,8 @@ const struct option conf_options[] = {
 	 "on or off", "off", "seal every record of the store (AES-256-GCM)", true},
 	{"store_key", FILE_, false, set_store_key, print_text, GLOBAL(store_key), 0, 0,
 	 "keys, an absolute path, or credential:NAME", "keys",
-	 "where the key of the store comes from: made of the pepper of the keys process, a file of 32 "
+	 "where the key of the store comes from: made of the pepper of the keys process, a file of "
+	 "32 "
 	 "bytes or 64 hexadecimal digits, or such a credential of systemd",
 	 true},
 

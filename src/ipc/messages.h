@@ -7,7 +7,16 @@
 #include "base/base.h"
 #include "ipc/messages.def"
 
-enum role { ROLE_SUP, ROLE_BROKER, ROLE_AUTH, ROLE_KEYS, ROLE_ADMIN, ROLE_CANARY, ROLE_N };
+enum role {
+	ROLE_SUP,
+	ROLE_BROKER,
+	ROLE_AUTH,
+	ROLE_KEYS,
+	ROLE_ADMIN,
+	ROLE_CANARY,
+	ROLE_CHECK,
+	ROLE_N
+};
 const char *role_name(enum role r); /* "supervisor", "broker", … */
 
 enum ipc_fd { IPC_NO_FD, IPC_FD, IPC_FD_MAYBE };
@@ -29,6 +38,8 @@ struct m_listener {
 	u32 last; /* no more of this generation follow */
 };
 
+enum { STORE_KEY_BYTES = 32 }; /* in the memory of STORE_KEY */
+
 /* Files are opened by the supervisor under these names only; index tells several of a kind apart.
  */
 enum file_name {
@@ -43,6 +54,7 @@ enum file_name {
 	FILE_BOOTSTRAP,
 	FILE_BOOTSTRAP_SECRET, /* index: nth secret file named by the bootstrap policy */
 	FILE_LOG,
+	FILE_STORE_KEY, /* given to broker at its start */
 	FILE_N
 };
 enum file_mode {
@@ -65,6 +77,12 @@ struct m_start {
 struct m_ready {
 	u32 seccomp;	  /* 1: a filter is in force */
 	u32 landlock_abi; /* 0: none */
+};
+/* What broker found in its store. */
+struct m_serving {
+	u64 sessions, subscriptions, retained, dropped, damaged;
+	u32 ms;		/* from its start until now */
+	u32 persistent; /* 0: there is no store */
 };
 struct m_config_done {
 	u64 generation;
@@ -165,10 +183,6 @@ struct m_ticket_keys { /* newest first; the first seals, all open */
 };
 struct m_token_key {
 	u8 key[32]; /* derived from the pepper; keyed hashes of generated secrets */
-};
-
-struct m_store_key {
-	u8 key[32]; /* derived from the pepper: seals the records of the store */
 };
 
 struct m_call {

@@ -26,6 +26,7 @@ const char *role_name(enum role r)
 	static const char *const names[ROLE_N] = {
 		[ROLE_SUP] = "supervisor", [ROLE_BROKER] = "broker", [ROLE_AUTH] = "auth",
 		[ROLE_KEYS] = "keys",	   [ROLE_ADMIN] = "admin",   [ROLE_CANARY] = "canary",
+		[ROLE_CHECK] = "check",
 	};
 
 	return r < ROLE_N ? names[r] : "?";

@@ -11,6 +11,7 @@ enum { PEPPER_BYTES = 32, TICKET_KEYS_KEPT = 3 };
  * E_NOMEM. */
 enum err derive_key(const u8 pepper[PEPPER_BYTES], const char *label, u8 out[32]) MUST;
 #define DERIVE_TOKEN "picket token hash 1"
+#define DERIVE_STORE "picket store seal 1"
 
 /* A fresh key in front; the oldest falls out at TICKET_KEYS_KEPT.  E_NOMEM: no randomness, nothing
  * changed. */

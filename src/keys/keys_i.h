@@ -148,6 +148,7 @@ void slot_put(struct keys *k, u32 slot,
 	      struct slot *fresh); /* takes what fresh holds; tells broker */
 void serve_broker(struct keys *k);
 void serve_auth(struct keys *k);
+void serve_store_key(struct keys *k);
 void serve_tickets(struct keys *k);
 void serve_sign(struct keys *k, const struct ipc_msg *m);
 void serve_held(struct keys *k); /* what asked before we served: sign, or drop when we never will */

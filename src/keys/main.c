@@ -116,6 +116,7 @@ static void start_serving(struct keys *k)
 		serve_broker(k);
 	if (child_linked(k->child, ROLE_AUTH))
 		serve_auth(k);
+	serve_store_key(k);
 	serve_held(k);
 	k->rotate_at_ms = child_now(k->child) + KEYS_TICKET_MS;
 	k->tick.fire = tick;

@@ -77,6 +77,28 @@ void serve_auth(struct keys *k)
 	tell(k, ROLE_AUTH, IPC_TOKEN_KEY, 0, &k->secret->token, SLICE_NONE, -1);
 }
 
+/* In memory that the supervisor hands on unseen: broker wants it before its sandbox closes, when
+ * nobody but the supervisor can talk to it. */
+void serve_store_key(struct keys *k)
+{
+	const struct m_none none = {0};
+	struct sbuf key;
+	int fd = -1;
+
+	if (!k->conf.store_encryption || strcmp(k->conf.store_key, "keys") != 0)
+		return;
+	sbuf_new(&key, STORE_KEY_BYTES);
+	if (derive_key(k->secret->pepper, DERIVE_STORE, key.p) == E_OK)
+		fd = ipc_memfd("store-key", sbuf_slice(&key));
+	sbuf_free(&key);
+	if (fd < 0) {
+		log_msg(LOG_ERROR, "send_failed", "no memory for the key of the store");
+		return;
+	}
+	tell(k, ROLE_SUP, IPC_STORE_KEY, 0, &none, SLICE_NONE, fd);
+	close(fd);
+}
+
 /* ---- signatures ---- */
 /* A broker that asks for what no handshake needs is not itself any more; one line a second says so.
  */

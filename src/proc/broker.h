@@ -8,6 +8,9 @@
 
 #include "ipc/child.h"
 
+/* The exit code that blames the store: damaged, foreign, of a later release. */
+enum { BROKER_STORE_DAMAGED = 3 };
+
 /* Serves until the supervisor says stop or is gone; returns the exit code. */
 int broker_main(int sup_fd, bool (*enter_sandbox)(enum role me, struct m_ready *ready));
 

@@ -121,7 +121,7 @@ struct broker {
 	struct hub *hub;
 	struct admission *admission;
 	struct conf conf;
-	bool have_conf, have_policy, have_tickets, started;
+	bool have_conf, have_policy, have_tickets, started, serving;
 	struct conf *offered; /* checked, and in force when its sockets have come */
 	struct conf *taking;  /* on its way into force: the shards are being told */
 	u64 conf_generation, offered_generation, taking_generation; /* of CONFIG */

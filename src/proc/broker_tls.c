@@ -218,10 +218,23 @@ static void listener_open(struct broker *b, u32 i, u32 shard)
 	shard_tell(&b->shard[shard], SI_LISTEN, 0, o);
 }
 
+/* Once: clients are served from now on. */
+static void serving_say(struct broker *b)
+{
+	const struct m_serving m = {0};
+
+	if (b->serving)
+		return;
+	b->serving = true;
+	if (child_send(b->child, ROLE_SUP, IPC_SERVING, 0, &m, SLICE_NONE, -1) != E_OK)
+		child_quit(b->child, 1);
+}
+
 void listeners_open(struct broker *b)
 {
 	if (!b->started || !b->have_policy || b->taking != NULL)
 		return; /* nobody could be judged */
+	serving_say(b);
 	for (u32 i = 0; i < b->conf.listeners; i++) {
 		if (b->tls[i] == NULL)
 			tls_swap(b, i);

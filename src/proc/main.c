@@ -14,6 +14,7 @@
 #include "base/num.h"
 #include "keys/keys.h"
 #include "proc/broker.h"
+#include "proc/check.h"
 #include "proc/sandbox.h"
 #include "proc/supervisor.h"
 
@@ -40,6 +41,8 @@ static int role_main(const char *name)
 		return keys_main(SANDBOX_SUP_FD, sandbox_enter);
 	if (strcmp(name, "admin") == 0)
 		return admin_main(SANDBOX_SUP_FD, sandbox_enter);
+	if (strcmp(name, "check") == 0)
+		return check_main(SANDBOX_SUP_FD);
 	return strcmp(name, "canary") == 0 ? canary_main(SANDBOX_SUP_FD) : 2;
 }
 

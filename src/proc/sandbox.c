@@ -103,12 +103,13 @@ bool sandbox_enter(enum role role, struct m_ready *ready)
 		return false;
 	}
 	if (!sandbox_sanitized() &&
-	    landlock_close(row->folder ? SANDBOX_FOLDER_FD : -1, row->groups & SB_CONNECT,
-			   landlock_abi_max, &ready->landlock_abi) != E_OK) {
+	    landlock_close(row->folder == FOLDER_STAYS ? SANDBOX_FOLDER_FD : -1,
+			   row->groups & SB_CONNECT, landlock_abi_max,
+			   &ready->landlock_abi) != E_OK) {
 		log_msg(LOG_ERROR, "sandbox", "Landlock is there but cannot be used");
 		return false;
 	}
-	if (row->folder)
+	if (row->folder != FOLDER_NONE)
 		close(SANDBOX_FOLDER_FD);
 	if (!limits_set(row))
 		return false;

@@ -18,13 +18,21 @@ enum sandbox_group {
 	SB_CONNECT = 1 << 4, /* make TCP sockets and connect them */
 	SB_WATCH = 1 << 5,   /* sendfile and inotify, for the admin process' streams */
 	SB_YIELD = 1 << 6,   /* lower the priority of threads that compute for long */
-	SB_ALL = 1 << 7,     /* sanitizer builds: everything but new programs */
+	SB_STORE = 1 << 7,   /* write and sync the store, which was opened before */
+	SB_ALL = 1 << 8,     /* sanitizer builds: everything but new programs */
+};
+
+/* Descriptor SANDBOX_FOLDER_FD is a folder … */
+enum sandbox_folder {
+	FOLDER_NONE,
+	FOLDER_START, /* … in which a role opens what it needs before the sandbox closes */
+	FOLDER_STAYS, /* … that stays readable and writable (Landlock) */
 };
 
 struct sandbox_row {
 	enum role role;
 	u32 groups;
-	bool folder; /* descriptor SANDBOX_FOLDER_FD is a folder that stays readable and writable */
+	enum sandbox_folder folder;
 	u64 files_max; /* RLIMIT_FSIZE; 0: none may be written, UINT64_MAX: no limit */
 	u32 processes; /* RLIMIT_NPROC when the user id is the role's own; 0: leave it */
 };

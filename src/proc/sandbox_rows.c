@@ -14,11 +14,12 @@
 #define ANY UINT64_MAX
 static const struct sandbox_row rows[] = {
 	/* role, groups, folder, bytes of a file, processes and threads */
-	{ROLE_BROKER, SB_COMMON | SB_ACCEPT, false, ANY, 256},
-	{ROLE_AUTH, SB_COMMON | SB_FILES | SB_FOLDER | SB_YIELD, true, ANY, 64},
-	{ROLE_KEYS, SB_COMMON | SB_FILES, false, 1 << 20, 8},
-	{ROLE_ADMIN, SB_COMMON | SB_ACCEPT | SB_WATCH, false, ANY, 64},
-	{ROLE_CANARY, SB_COMMON | SB_CONNECT, false, 0, 8},
+	{ROLE_BROKER, SB_COMMON | SB_ACCEPT | SB_STORE, FOLDER_START, ANY, 256},
+	{ROLE_AUTH, SB_COMMON | SB_FILES | SB_FOLDER | SB_YIELD, FOLDER_STAYS, ANY, 64},
+	{ROLE_KEYS, SB_COMMON | SB_FILES, FOLDER_NONE, 1 << 20, 8},
+	{ROLE_ADMIN, SB_COMMON | SB_ACCEPT | SB_WATCH, FOLDER_NONE, ANY, 64},
+	{ROLE_CANARY, SB_COMMON | SB_CONNECT, FOLDER_NONE, 0, 8},
+	{ROLE_CHECK, SB_COMMON, FOLDER_NONE, 0, 8},
 };
 
 const struct sandbox_row *sandbox_row(enum role role)
@@ -162,12 +163,12 @@ static const struct call calls[] = {
 	CALL(SB_ACCEPT, accept),
 	CALL(SB_ACCEPT, setsockopt),
 
-	CALL(SB_FILES, fsync),
-	CALL(SB_FILES, fdatasync),
-	CALL(SB_FILES, pwrite64),
-	CALL(SB_FILES, pwritev),
+	CALL(SB_FILES | SB_STORE, fsync),
+	CALL(SB_FILES | SB_STORE, fdatasync),
+	CALL(SB_FILES | SB_STORE, pwrite64),
+	CALL(SB_FILES | SB_STORE, pwritev),
 	CALL(SB_FILES, preadv),
-	CALL(SB_FILES, fallocate),
+	CALL(SB_FILES | SB_STORE, fallocate),
 	CALL(SB_FILES, fchmod),
 
 	CALL(SB_FOLDER, open),

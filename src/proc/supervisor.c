@@ -20,6 +20,7 @@
 enum {
 	START_MS = 60 * 1000,
 	STOP_MS = 8 * 1000,
+	LOAD_MS = 600 * 1000, /* a million sessions on a slow disk */
 	LOST_MS = 2 * 1000,
 	EVENTS = 32,
 	MSGS_PER_TURN = 64
@@ -40,8 +41,12 @@ static void stop_next(struct sup *s)
 {
 	const struct m_none none = {0};
 
-	if (s->child[ROLE_CANARY].pid > 0)
-		kill(s->child[ROLE_CANARY].pid, SIGKILL);
+	static const enum role helpers[] = {ROLE_CANARY, ROLE_CHECK};
+
+	for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
+		if (s->child[helpers[i]].pid > 0)
+			kill(s->child[helpers[i]].pid, SIGKILL);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(stop_order); i++) {
 		struct sup_child *c = &s->child[stop_order[i]];
 		if (c->pid == 0)
@@ -80,6 +85,13 @@ static void stop_late(struct sup *s)
 }
 
 /* ---- started ---- */
+void sup_patience(struct sup *s, u64 ms)
+{
+	s->phase_deadline_ms = clock_mono_ms() + MAX(ms, (u64)START_MS);
+	sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu",
+		   (unsigned long long)MAX(ms, (u64)START_MS) * 1000);
+}
+
 static void say_listener(struct sup *s, const struct conf_listener *l)
 {
 	sup_say(s, l->accept_risk[0] != '\0' ? LOG_WARN : LOG_INFO, "listening",
@@ -126,6 +138,8 @@ void sup_ready(struct sup *s)
 	close(null);
 }
 
+static void start_goes_on(struct sup *s);
+
 static void child_ready(struct sup *s, enum role from, const struct m_ready *m)
 {
 	struct sup_child *c = &s->child[from];
@@ -136,11 +150,20 @@ static void child_ready(struct sup *s, enum role from, const struct m_ready *m)
 	if (s->phase == PH_STOPPING)
 		return;
 	say_sandbox(s, from);
-	if (s->phase != PH_STARTING) {
+	if (s->phase == PH_STARTING && from == ROLE_BROKER)
+		sup_patience(s, LOAD_MS); /* it loads what is stored */
+	if (s->phase != PH_STARTING)
 		sup_say(s, LOG_INFO, "child_back", "%s is back (restart %u)", role_name(from),
 			c->restarts);
+	else
+		start_goes_on(s);
+}
+
+/* When all are ready and broker serves, a stranger tries its listeners. */
+static void start_goes_on(struct sup *s)
+{
+	if (!s->store.serving)
 		return;
-	}
 	for (u32 r = ROLE_BROKER; r <= ROLE_ADMIN; r++) {
 		if (!s->child[r].ready)
 			return;
@@ -160,6 +183,14 @@ static void message(struct sup *s, enum role from, struct ipc_msg *m)
 		break;
 	case IPC_CONFIG_DONE:
 		sup_config_done(s, from, m);
+		break;
+	case IPC_SERVING:
+		store_serving(s, m->body);
+		if (s->phase == PH_STARTING)
+			start_goes_on(s);
+		break;
+	case IPC_STORE_KEY:
+		store_key_came(s, m);
 		break;
 	case IPC_FILE_GET:
 		files_get(s, from, m);
@@ -254,6 +285,8 @@ static void deadline_passed(struct sup *s)
 		stop_late(s);
 	} else if (s->phase == PH_OFFERED) {
 		sup_config_timeout(s);
+	} else if (s->phase == PH_STARTING && s->child[ROLE_CHECK].pid != 0) {
+		child_kill(s, ROLE_CHECK, "has not finished in time");
 	} else if (s->phase == PH_STARTING) {
 		sup_say(s, LOG_ERROR, "start", "not every process is ready after %u s",
 			START_MS / 1000u);
@@ -415,7 +448,7 @@ static void init(struct sup *s, const struct sup_options *opt)
 	s->opt = *opt;
 	s->root = getuid() == 0;
 	s->notify = s->lock = s->state = s->run = s->keys = s->auth = s->admin_socket = s->log.dir =
-		s->log.file = -1;
+		s->log.file = s->store.dir = s->store.key = -1;
 	memset(s->temp, -1, sizeof(s->temp));
 	for (u32 r = 0; r < ROLE_N; r++)
 		s->child[r].lines.fd = -1;

@@ -53,6 +53,24 @@ struct sup_listeners {
 	struct sup_listener v[CONF_LISTENERS];
 };
 
+enum store_phase {
+	STORE_UNSEEN, /* since broker ended */
+	STORE_CHECKING,
+	STORE_SOUND,
+	STORE_LOST, /* it cannot be used and cannot be moved */
+};
+struct sup_store {
+	enum store_phase phase;
+	int dir;	      /* STATE/store; -1: nothing is durable */
+	int key;	      /* memory of keys, for broker; -1: it has not come */
+	bool wanted;	      /* broker waits for the key */
+	bool suspect;	      /* what broker said, or died of, blames it */
+	bool anew;	      /* it has been begun anew for that, and broker has not served since */
+	bool serving, served; /* broker does; the last one did */
+	u32 crashes;	      /* of brokers in a row that did not come to serve */
+	char trouble[256];    /* what happened to it last; "": nothing */
+};
+
 enum sup_phase { PH_STARTING, PH_CANARY, PH_SERVING, PH_OFFERED, PH_RELOAD_CANARY, PH_STOPPING };
 
 struct sup {
@@ -76,6 +94,7 @@ struct sup {
 	u64 reload_id;	   /* of the SUP_CALL that asked, 0: SIGHUP */
 	bool canary_ok;
 	char canary[256];
+	struct sup_store store;
 	char why[1024]; /* why the last reload was refused */
 	struct {
 		int dir, file; /* -1: not open yet */
@@ -95,6 +114,8 @@ bool linebuf_read(struct sup *s, struct linebuf *l);
 /* Each returns false after saying why and what to do. */
 bool sup_users(struct sup *s);
 bool sup_folders(struct sup *s);
+/* A folder inside the state folder, made if need be, 0700 and of this user; -1. */
+int sup_folder(struct sup *s, const char *name, uid_t uid, gid_t gid);
 bool sup_limits(struct sup *s);
 bool sup_drop_privileges(struct sup *s);
 
@@ -112,13 +133,31 @@ void sockets_give(struct sup *s);
 
 /* ---- supervisor_child.c ---- */
 void child_spawn(struct sup *s, enum role role);
+/* The process that looks at the store; false: it could not be started, and the log says why. */
+bool child_spawn_check(struct sup *s);
 void child_died(struct sup *s, enum role role, int status);
 void child_kill(struct sup *s, enum role role, const char *why);
 void sup_send(struct sup *s, enum role to, enum ipc_type type, u64 id, const void *body,
 	      struct slice tail, int fd);
 bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool reload);
 
+/* ---- supervisor_store.c ---- */
+bool store_folder(struct sup *s);
+/* May broker be started?  If not, it is when what has begun now has come to its end. */
+bool store_ready(struct sup *s);
+/* Its file, to be read; -1. */
+int store_file(struct sup *s);
+void store_checked(struct sup *s, int status);
+/* True: it is started anew, also during the start of picketd. */
+bool store_broker_died(struct sup *s, int status);
+void store_serving(struct sup *s, const struct m_serving *m);
+void store_key_came(struct sup *s, struct ipc_msg *m);
+/* Said in the log, to who watches, and by picket status. */
+void sup_alarm(struct sup *s, const char *fmt, ...) PRINTF(2, 3);
+
 /* ---- supervisor_files.c ---- */
+/* The key of the store, to broker, when there is one. */
+void files_give_store_key(struct sup *s);
 /* The files that auth is given at start. */
 void files_give_auth(struct sup *s);
 void files_get(struct sup *s, enum role from, const struct ipc_msg *m);
@@ -142,6 +181,8 @@ void sup_call(struct sup *s, const struct ipc_msg *m);
 int supervisor_main(const struct sup_options *opt);
 void sup_fail(struct sup *s);  /* stop everything, exit 1 */
 void sup_ready(struct sup *s); /* all is up and tested */
+/* The start may take so much longer from now on; 0: as long as usual. */
+void sup_patience(struct sup *s, u64 ms);
 void sup_watch(struct sup *s, int fd, u32 kind, enum role role, u32 events, bool known);
 enum { WATCH_SIGNAL, WATCH_LINK, WATCH_LINES };
 

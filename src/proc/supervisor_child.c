@@ -164,8 +164,10 @@ static bool hand_over(struct sup *s, enum role role)
 		return false;
 	if (role == ROLE_AUTH)
 		files_give_auth(s);
-	if (role == ROLE_BROKER)
+	if (role == ROLE_BROKER) {
+		files_give_store_key(s);
 		sockets_give(s);
+	}
 	if (role == ROLE_ADMIN)
 		sup_send(s, role, IPC_ADMIN_SOCKET, 0, &none, SLICE_NONE, s->admin_socket);
 	sup_send(s, role, IPC_START, 0, &start, SLICE_NONE, -1);
@@ -173,17 +175,23 @@ static bool hand_over(struct sup *s, enum role role)
 }
 
 /* ---- life and death ---- */
+static int folder_of(const struct sup *s, enum role role)
+{
+	if (sandbox_row(role)->folder == FOLDER_NONE)
+		return -1;
+	return role == ROLE_BROKER ? s->store.dir : s->auth;
+}
+
 static bool child_fork(struct sup *s, enum role role, int sup_fd)
 {
 	struct sup_child *c = &s->child[role];
-	const struct sandbox_row *row = sandbox_row(role);
 	int log[2];
 
 	if (pipe2(log, O_CLOEXEC) != 0)
 		return false;
 	c->pid = fork();
 	if (c->pid == 0)
-		child_exec(s, role, log[1], sup_fd, row->folder ? s->auth : -1);
+		child_exec(s, role, log[1], sup_fd, folder_of(s, role));
 	if (c->pid < 0) {
 		c->pid = 0;
 		close(log[0]);
@@ -209,6 +217,18 @@ static bool canary_fork(struct sup *s)
 	int fd = ipc_memfd("picket-config", slice_of(&s->conf, sizeof(s->conf)));
 	bool ok = fd >= 0 && child_fork(s, ROLE_CANARY, fd);
 
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+bool child_spawn_check(struct sup *s)
+{
+	int fd = store_file(s);
+	bool ok = fd >= 0 && child_fork(s, ROLE_CHECK, fd);
+
+	if (!ok)
+		sup_say(s, LOG_WARN, "store", "nobody looks at the store: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return ok;
@@ -240,6 +260,10 @@ void child_spawn(struct sup *s, enum role role)
 
 	ASSERT(role > ROLE_SUP && role < ROLE_N);
 	ASSERT(c->pid == 0);
+	if (role == ROLE_BROKER && !store_ready(s)) {
+		c->restart_at_ms = 0; /* when the store is */
+		return;
+	}
 	ok = role == ROLE_CANARY ? canary_fork(s) : linked_fork(s, role);
 	if (ok)
 		return;
@@ -295,6 +319,7 @@ static void plan_restart(struct sup *s, struct sup_child *c)
 void child_died(struct sup *s, enum role role, int status)
 {
 	struct sup_child *c = &s->child[role];
+	bool again;
 
 	if (c->lines.fd >= 0) {
 		(void)linebuf_read(s, &c->lines); /* its last words */
@@ -312,11 +337,18 @@ void child_died(struct sup *s, enum role role, int status)
 		sup_canary_done(s, status);
 		return;
 	}
+	if (role == ROLE_CHECK) {
+		if (WIFSIGNALED(status))
+			say_death(s, role, status);
+		store_checked(s, status);
+		return;
+	}
 	say_death(s, role, status);
+	again = role == ROLE_BROKER && store_broker_died(s, status);
 	if (s->phase == PH_STOPPING)
 		return;
 	/* One that ended by itself has said why, and would say it again. */
-	if (s->phase == PH_STARTING || (s->phase == PH_CANARY && WIFEXITED(status))) {
+	if ((s->phase == PH_STARTING && !again) || (s->phase == PH_CANARY && WIFEXITED(status))) {
 		sup_fail(s);
 		return;
 	}

@@ -29,6 +29,7 @@ static const struct {
 	[FILE_BOOTSTRAP] = {NULL, NULL, R_(AUTH), 0, false},
 	[FILE_BOOTSTRAP_SECRET] = {NULL, NULL, R_(AUTH), 0, true},
 	[FILE_LOG] = {NULL, NULL, 0, 0, false},
+	[FILE_STORE_KEY] = {NULL, NULL, 0, 0, true},
 };
 
 static enum err errno_err(void)
@@ -272,6 +273,36 @@ void files_give_auth(struct sup *s)
 	give(s, FILE_BOOTSTRAP);
 }
 
+/* A credential of systemd is for us alone however its mode looks: an access list may stand there.
+ */
+static enum err store_key_open(struct sup *s, const struct conf *c, int *fd)
+{
+	const char *name = conf_store_credential(c), *folder = getenv("CREDENTIALS_DIRECTORY");
+	char path[2 * CONF_PATH];
+
+	*fd = -1;
+	if (name == NULL)
+		return open_checked(s, AT_FDCWD, c->store_key, true, fd);
+	if (folder == NULL || folder[0] != '/')
+		return E_NOT_FOUND;
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return open_checked(s, AT_FDCWD, path, false, fd);
+}
+
+void files_give_store_key(struct sup *s)
+{
+	struct m_file out = {FILE_STORE_KEY, 0, FILE_READ, E_OK};
+	int fd = -1;
+
+	if (!s->conf.persistence || !s->conf.store_encryption)
+		return;
+	if (strcmp(s->conf.store_key, "keys") == 0)
+		fd = fcntl(s->store.key, F_DUPFD_CLOEXEC, 0);
+	else
+		out.err = store_key_open(s, &s->conf, &fd);
+	file_answer(s, ROLE_BROKER, 0, &out, fd);
+}
+
 static bool check_one(struct sup *s, const char *path, bool secret, const char *where)
 {
 	int fd;
@@ -281,6 +312,21 @@ static bool check_one(struct sup *s, const char *path, bool secret, const char *
 		close(fd);
 	if (e != E_OK && s->why[0] == '\0')
 		snprintf(s->why, sizeof(s->why), "%s %s: %s", where, path, err_text(e));
+	return e == E_OK;
+}
+
+static bool check_store_key(struct sup *s, const struct conf *c)
+{
+	int fd;
+	enum err e = store_key_open(s, c, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (e != E_OK && s->why[0] == '\0')
+		snprintf(s->why, sizeof(s->why), "store_key %s: %s%s", c->store_key, err_text(e),
+			 conf_store_credential(c) != NULL
+				 ? "; add LoadCredential= or LoadCredentialEncrypted= to the unit"
+				 : "");
 	return e == E_OK;
 }
 
@@ -296,6 +342,8 @@ bool files_check(struct sup *s, const struct conf *c)
 			ok = check_one(s, l->certificate, false, "certificate") &&
 			     check_one(s, l->key, true, "key");
 	}
+	if (ok && c->persistence && c->store_encryption && strcmp(c->store_key, "keys") != 0)
+		ok = check_store_key(s, c);
 	if (!ok || c->bootstrap[0] == '\0')
 		return ok;
 	/* Only a first start uses it; later it may be gone. */

@@ -296,6 +296,7 @@ static void fill_status(struct sup *s, struct m_sup_reply *r, struct wr *w)
 	r->child[ROLE_SUP] = (struct m_sup_child){(u32)getpid(), getuid(), 0, s->filtered, 0, 1};
 	r->child[ROLE_CANARY].up = s->canary_ok;
 	ipc_put_str(w, slice_str(s->canary));
+	ipc_put_str(w, slice_str(s->store.trouble));
 }
 
 static int fill_log(struct sup *s, struct m_sup_reply *r)
@@ -314,7 +315,7 @@ void sup_call(struct sup *s, const struct ipc_msg *m)
 {
 	const struct m_sup_call *call = m->body;
 	struct m_sup_reply r = {0};
-	u8 tail[512];
+	u8 tail[1024];
 	struct wr w = wr_of(tail, sizeof(tail));
 	int fd = -1;
 

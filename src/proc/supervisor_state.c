@@ -79,8 +79,7 @@ static int open_folder(int at, const char *name)
 	return openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/* A folder inside the state folder, 0700, of this user. */
-static int sub_folder(struct sup *s, const char *name, uid_t uid, gid_t gid)
+int sup_folder(struct sup *s, const char *name, uid_t uid, gid_t gid)
 {
 	int fd;
 
@@ -147,10 +146,10 @@ bool sup_folders(struct sup *s)
 		return false;
 	}
 	s->first_start = faccessat(s->state, "auth", F_OK, 0) != 0;
-	s->keys = sub_folder(s, "keys", getuid(), getgid());
-	s->auth = sub_folder(s, "auth", auth->uid, auth->gid);
-	s->log.dir = sub_folder(s, "log", getuid(), getgid());
-	if (s->keys >= 0 && s->auth >= 0 && s->log.dir >= 0 && sup_log_open(s))
+	s->keys = sup_folder(s, "keys", getuid(), getgid());
+	s->auth = sup_folder(s, "auth", auth->uid, auth->gid);
+	s->log.dir = sup_folder(s, "log", getuid(), getgid());
+	if (s->keys >= 0 && s->auth >= 0 && s->log.dir >= 0 && sup_log_open(s) && store_folder(s))
 		return true;
 	sup_say(s, LOG_ERROR, "start", "cannot write in %s: %s", state, strerror(errno));
 	return false;

@@ -373,6 +373,130 @@ static void foreign_key(void **state)
 	assert_int_equal(proc_end(p, true), 0);
 }
 
+static void ask_rights(struct proc *p, u64 id, const u64 *ids, u32 n)
+{
+	struct m_rights_ask m = {.count = n};
+
+	send_(p->broker, IPC_RIGHTS_ASK, id, &m, slice_of(ids, n * sizeof(*ids)), -1);
+}
+
+/* The next rights of broker's link; name is the identity's. */
+static struct rights_row rights_row(struct rd *r, struct slice *name)
+{
+	struct rights_row row;
+	struct slice b = rd_bytes(r, sizeof(row));
+
+	assert_int_equal(b.n, sizeof(row));
+	memcpy(&row, b.p, sizeof(row));
+	*name = ipc_get_str(r);
+	ipc_get_str(r);
+	ipc_get_str(r);
+	for (u16 i = rd_u16(r); i > 0; i--)
+		rd_u32(r);
+	assert_int_equal(r->err, E_OK);
+	return row;
+}
+
+/* Those who own something stored: who lives, who was revoked, who never was, and strangers. */
+static void rights_of_owners(void **state)
+{
+	struct proc *p = *state;
+	char token[TOKEN_CHARS + 1];
+	const u64 ids[] = {1, 77, 0};
+	struct rights_row row;
+	const struct m_rights *m;
+	struct slice name;
+	struct rd r;
+
+	start_with_device(p, token);
+	ask_rights(p, 9, ids, 3);
+	m = next(p, p->broker)->body;
+	assert_int_equal(p->msg.type, IPC_RIGHTS);
+	assert_int_equal(p->msg.id, 9);
+	assert_int_equal(m->count, 3);
+	assert_int_equal(m->last, 1);
+	r = rd_of(p->msg.tail);
+	row = rights_row(&r, &name);
+	assert_int_equal(row.identity_id, 1);
+	assert_int_equal(row.status, STATUS_ACTIVE);
+	assert_int_equal(row.kind, KIND_DEVICE);
+	assert_true(slice_eq(name, SLICE_LIT("esp01")));
+	row = rights_row(&r, &name);
+	assert_int_equal(row.identity_id, 77);
+	assert_int_equal(row.status, STATUS_REVOKED);
+	assert_int_equal(name.n, 0);
+	row = rights_row(&r, &name); /* no listener is open to strangers */
+	assert_int_equal(row.identity_id, 0);
+	assert_int_equal(row.status, STATUS_REVOKED);
+	assert_int_equal(rd_left(&r), 0);
+
+	call(p, 2, "{\"op\":\"identity.remove\",\"name\":\"esp01\"}", -1);
+	confirm(p, IPC_IDENTITY);
+	json_decref(answer(p, 2, E_OK));
+	ask_rights(p, 10, ids, 1);
+	next(p, p->broker);
+	r = rd_of(p->msg.tail);
+	row = rights_row(&r, &name);
+	assert_int_equal(row.status, STATUS_REVOKED);
+	assert_int_equal(name.n, 0);
+
+	ask_rights(p, 11, ids, 0); /* nobody: the end all the same */
+	m = next(p, p->broker)->body;
+	assert_int_equal(m->count, 0);
+	assert_int_equal(m->last, 1);
+	assert_int_equal(proc_end(p, true), 0);
+}
+
+/* More than one message holds. */
+static void rights_of_many(void **state)
+{
+	struct proc *p = *state;
+	char token[TOKEN_CHARS + 1], json[1024], group[129];
+	u64 ids[RIGHTS_ASKED];
+	const struct m_rights *m;
+	u32 n = 0, messages = 0;
+
+	start_with_device(p, token);
+	memset(group, 'g', sizeof(group) - 1);
+	group[sizeof(group) - 1] = '\0';
+	snprintf(json, sizeof(json),
+		 "{\"op\":\"identity.add\",\"kind\":\"device\",\"prefix\":\"a-device-with-a-long-"
+		 "name-\","
+		 "\"count\":600,\"group\":\"%s\"}",
+		 group);
+	call(p, 2, json, -1);
+	json_decref(answer(p, 2, E_OK));
+	for (u32 i = 0; i < RIGHTS_ASKED; i++)
+		ids[i] = i + 1;
+	ask_rights(p, 9, ids, RIGHTS_ASKED);
+	do {
+		m = next(p, p->broker)->body;
+		assert_int_equal(p->msg.type, IPC_RIGHTS);
+		assert_int_equal(p->msg.id, 9);
+		n += m->count;
+		messages++;
+	} while (!m->last);
+	assert_int_equal(n, RIGHTS_ASKED);
+	assert_true(messages > 1);
+	assert_int_equal(proc_end(p, true), 0);
+}
+
+static void rights_ask_that_lies(void **state)
+{
+	struct proc *p = *state;
+	struct m_rights_ask m = {.count = 2};
+	u64 one = 1;
+	int status;
+
+	proc_start(p);
+	assert_int_equal(next(p, p->sup)->type, IPC_READY);
+	confirm(p, IPC_POLICY);
+	send_(p->broker, IPC_RIGHTS_ASK, 1, &m, slice_of(&one, sizeof(one)), -1);
+	assert_int_equal(waitpid(p->pid, &status, 0), p->pid);
+	assert_int_not_equal(status, 0);
+	links_free(p);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -384,6 +508,9 @@ int main(void)
 		T(ends_with_its_supervisor),
 		T(key_never_changes),
 		T(foreign_key),
+		T(rights_of_owners),
+		T(rights_of_many),
+		T(rights_ask_that_lies),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

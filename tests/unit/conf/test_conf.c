@@ -387,6 +387,32 @@ static void test_explain(void **state)
 	free(text);
 }
 
+static void test_store(void **state)
+{
+	good("");
+	assert_true(conf.persistence);
+	assert_false(conf.store_encryption);
+	assert_true(conf.store_max_size == 16ull << 30);
+	assert_string_equal(conf.store_key, "keys");
+	assert_null(conf_store_credential(&conf));
+	good("persistence = off store_max_size = 16m store_encryption = on store_key = /etc/p.key");
+	assert_false(conf.persistence);
+	assert_true(conf.store_encryption);
+	assert_true(conf.store_max_size == 16ull << 20);
+	assert_null(conf_store_credential(&conf));
+	good("store_key = \"credential:picket-store\"");
+	assert_string_equal(conf_store_credential(&conf), "picket-store");
+	bad("store_key = \"credential:../ca.key\"", 1,
+	    "store_key = credential:../ca.key is not possible",
+	    "keys, an absolute path, or credential:NAME");
+	bad("store_key = \"credential:\"", 1, "store_key = credential: is not possible",
+	    "keys, an absolute path, or credential:NAME");
+	bad("store_key = secret", 1, "store_key = secret is not possible",
+	    "keys, an absolute path, or credential:NAME");
+	bad("\nstore_max_size = 1m", 2, "store_max_size = 1m is out of range",
+	    "picket config explain shows the range of each limit");
+}
+
 static void test_reload(void **state)
 {
 	static struct conf to;
@@ -423,6 +449,9 @@ static void test_valid(void **state)
 	conf_defaults(&conf);
 	memset(conf.state_dir, 'x', sizeof(conf.state_dir));
 	assert_false(conf_valid(&conf));
+	conf_defaults(&conf);
+	memset(conf.store_key, 'x', sizeof(conf.store_key));
+	assert_false(conf_valid(&conf));
 }
 
 int main(void)
@@ -440,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_print_parses_back),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_store),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_valid),
 	};

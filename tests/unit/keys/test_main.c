@@ -710,6 +710,33 @@ static void test_server_key_of_another(void **state)
 	X509_free(leaf);
 }
 
+/* Only where it is wanted, to the supervisor alone, the same after a restart, and no other key. */
+static void test_store_key(void **state)
+{
+	u8 key[STORE_KEY_BYTES];
+
+	(void)state;
+	start_ready();
+	call(KEYS_CA_CERT, SLICE_NONE); /* all that comes at the start has come */
+	assert_int_equal(w.heard[IPC_STORE_KEY].n, 0);
+	stop();
+	conf.store_encryption = true;
+	start_ready();
+	wait_for(IPC_STORE_KEY, 1);
+	assert_int_equal(w.heard[IPC_STORE_KEY].file_n, STORE_KEY_BYTES);
+	memcpy(key, w.heard[IPC_STORE_KEY].file, sizeof(key));
+	assert_memory_not_equal(key, w.heard[IPC_TOKEN_KEY].body, sizeof(key));
+	stop();
+	start_ready();
+	wait_for(IPC_STORE_KEY, 1);
+	assert_memory_equal(key, w.heard[IPC_STORE_KEY].file, sizeof(key));
+	stop();
+	snprintf(conf.store_key, sizeof(conf.store_key), "/etc/picket/store.key");
+	start_ready();
+	call(KEYS_CA_CERT, SLICE_NONE);
+	assert_int_equal(w.heard[IPC_STORE_KEY].n, 0);
+}
+
 static void test_first_start_on_a_full_disk(void **state)
 {
 	(void)state;
@@ -740,6 +767,7 @@ int main(void)
 		T(test_damaged_ca),
 		T(test_interrupted_first_start),
 		T(test_server_key_of_another),
+		T(test_store_key),
 		T(test_first_start_on_a_full_disk),
 	};
 

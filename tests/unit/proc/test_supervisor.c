@@ -375,9 +375,46 @@ static void expect_file(struct ipc_link *l, u32 file, u32 index, const char *tex
 	assert_int_equal(f->err, text == NULL ? E_NOT_FOUND : E_OK);
 	if (text == NULL)
 		return;
-	assert_true(read(m.fd, b, sizeof(b) - 1) >= 0);
+	assert_true(pread(m.fd, b, sizeof(b) - 1, 0) >= 0);
 	assert_string_equal(b, text);
 	close(m.fd);
+}
+
+/* What broker is given of the key of its store, and from where. */
+static void test_store_key(void **state)
+{
+	struct ipc_link *l = join(ROLE_BROKER);
+	char path[64];
+	struct ipc_msg m;
+
+	files_give_store_key(s); /* nothing is sealed */
+	assert_int_equal(ipc_recv(l, &m), E_MORE);
+	s->conf.store_encryption = true;
+	s->store.key = ipc_memfd("key", SLICE_LIT("of keys"));
+	files_give_store_key(s);
+	expect_file(l, FILE_STORE_KEY, 0, "of keys");
+	close(s->store.key);
+	snprintf(path, sizeof(path), "%s/store.key", folder);
+	snprintf(s->conf.store_key, sizeof(s->conf.store_key), "%s", path);
+	assert_false(files_check(s, &s->conf));
+	assert_non_null(strstr(s->why, "store.key"));
+	put_file(path, "of a file");
+	assert_true(files_check(s, &s->conf));
+	files_give_store_key(s);
+	expect_file(l, FILE_STORE_KEY, 0, "of a file");
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_false(files_check(s, &s->conf));
+	assert_non_null(strstr(s->why, "chmod 600"));
+	snprintf(s->conf.store_key, sizeof(s->conf.store_key), "credential:store.key");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_false(files_check(s, &s->conf));
+	assert_non_null(strstr(s->why, "LoadCredential="));
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	files_give_store_key(s);
+	expect_file(l, FILE_STORE_KEY, 0, "of a file");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	unlink(path);
+	leave(ROLE_BROKER, &l);
 }
 
 /* Secrets in the order of the document, each device's token before its password. */
@@ -446,6 +483,7 @@ int main(void)
 		T(test_reload_keeps_sockets),
 		T(test_new_file_counts_when_committed),
 		T(test_files_are_not_for_all),
+		T(test_store_key),
 		T(test_bootstrap_secrets),
 	};
 	int failed;
