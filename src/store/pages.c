@@ -39,7 +39,8 @@ struct pages {
 	u32 size;
 	u64 count, txn; /* pages of the file */
 	u64 main_root;
-	u8 *seen; /* a bit a page: it was visited, or is free */
+	u8 *free; /* a bit a page: nothing is on it that counts */
+	u8 *seen; /* a bit a page: this walk was there, or it is free */
 	u8 *buf;  /* DEPTH_MAX pages */
 	u8 *big;  /* a value of several pages */
 	size_t big_cap;
@@ -337,6 +338,7 @@ static u64 tree_walk(struct pages *p, u64 root, bool ordered, entry_cb *cb, void
 
 	if (root == NO_PAGE) /* nothing is stored */
 		return 0;
+	memcpy(p->seen, p->free, p->count / 8 + 1);
 	walk_down(&w, root);
 	while (w.depth > 0) {
 		struct tree_at *t = &w.at[w.depth - 1];
@@ -363,7 +365,7 @@ static bool free_entry(void *arg, struct slice key, struct slice value)
 	for (u64 i = 0; i < n; i++) {
 		u64 at = le(value.p + 8 + 8 * i, 8);
 		if (at >= 2 && at < p->count)
-			seen(p, at);
+			p->free[at / 8] |= (u8)(1u << at % 8);
 	}
 	return true;
 }
@@ -374,9 +376,10 @@ static enum err pages_init(struct pages *p, const struct meta *m, u64 bytes)
 	p->txn = m->txn;
 	p->main_root = m->main_root;
 	p->count = bytes / m->size;
+	p->free = calloc(p->count / 8 + 1, 1);
 	p->seen = calloc(p->count / 8 + 1, 1);
 	p->buf = malloc((size_t)DEPTH_MAX * m->size);
-	if (p->seen == NULL || p->buf == NULL)
+	if (p->free == NULL || p->seen == NULL || p->buf == NULL)
 		return E_NOMEM;
 	tree_walk(p, m->free_root, false, free_entry, p);
 	return E_OK;
@@ -411,6 +414,7 @@ void pages_close(struct pages **pp)
 
 	*pp = NULL;
 	ASSERT(p != NULL);
+	free(p->free);
 	free(p->seen);
 	free(p->buf);
 	free(p->big);
@@ -435,24 +439,14 @@ static bool find_entry(void *arg, struct slice key, struct slice value)
 	return false;
 }
 
-/* The tree of names is walked once a database, so its pages are not yet seen. */
-static void forget(struct pages *p, const u8 *seen_before)
-{
-	memcpy(p->seen, seen_before, p->count / 8 + 1);
-}
-
 enum err pages_walk(struct pages *p, struct slice name, entry_cb *cb, void *arg)
 {
 	struct find f = {.name = name};
 	struct pages_damage before = p->damage;
-	u8 *seen_before = xmalloc(p->count / 8 + 1);
 	u64 n;
 
 	ASSERT(name.n > 0);
-	memcpy(seen_before, p->seen, p->count / 8 + 1);
 	tree_walk(p, p->main_root, true, find_entry, &f);
-	forget(p, seen_before);
-	free(seen_before);
 	if (!f.found)
 		return E_NOT_FOUND;
 	p->damage = before;
