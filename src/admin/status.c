@@ -35,18 +35,23 @@ static void sup_json(json_t *out, const struct part *p)
 
 json_t *status_listener(const struct conf_listener *l)
 {
-	json_t *who = json_array(), *risks = json_array();
+	json_t *who = json_array(), *risks = json_array(), *spoken = json_array();
 
 	for (u32 i = 0; i < l->authenticators; i++)
 		json_array_append_new(who, json_string(authenticator_word(l->authenticator[i])));
+	if (l->mqtt)
+		json_array_append_new(spoken, json_string("mqtt"));
+	if (l->websocket)
+		json_array_append_new(spoken, json_string("websocket"));
 	if (!l->tls)
 		json_array_append_new(risks, json_string("plaintext"));
 	if (l->anonymous_role[0] != 0)
 		json_array_append_new(risks, json_string("anonymous"));
-	return json_pack("{s:s,s:s,s:s,s:i,s:b,s:b,s:o,s:s,s:s,s:o}", "name", l->name, "bind",
+	return json_pack("{s:s,s:s,s:s,s:i,s:b,s:b,s:o,s:o,s:s,s:s,s:o}", "name", l->name, "bind",
 			 l->bind, "address", l->address, "port", (int)l->port, "tls", l->tls,
-			 "loopback", l->loopback, "authenticators", who, "anonymous_role",
-			 l->anonymous_role, "accept_risk", l->accept_risk, "risks", risks);
+			 "loopback", l->loopback, "protocols", spoken, "authenticators", who,
+			 "anonymous_role", l->anonymous_role, "accept_risk", l->accept_risk,
+			 "risks", risks);
 }
 
 static void conf_json(json_t *out, const struct conf *c)

@@ -36,6 +36,7 @@
 	X(ADMIN, 0x98, "administrative_action", "closed by an operator")                           \
 	X(REVOKED, 0x98, "revoked", "the identity was revoked")                                    \
 	X(NO_RETAIN, 0x9a, "retain_unsupported", "nothing is retained for this identity")          \
+	X(WEBSOCKET, 0x82, "websocket", "a frame against the rules of WebSocket")                  \
 	X(TIMEOUT, 0x80, "deadline", "a deadline passed")                                          \
 	X(TLS, 0x80, "tls", "the TLS handshake failed")                                            \
 	X(EOF, 0x80, "closed", "the peer closed the connection")                                   \

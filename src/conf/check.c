@@ -77,6 +77,17 @@ static bool check_proxy(struct parse *p, const struct conf_listener *l, u32 line
 	return true;
 }
 
+static bool check_websocket(struct parse *p, const struct conf_listener *l, u32 line)
+{
+	if (!l->mqtt && !l->websocket)
+		return listener_bad(p, l, line, "speaks nothing",
+				    "name mqtt, websocket or both in protocols");
+	if (l->origins != 0 && !l->websocket)
+		return listener_bad(p, l, line, "has origins, but does not speak WebSocket",
+				    "add websocket to protocols, or take origins away");
+	return true;
+}
+
 static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 {
 	if ((l->certificate[0] == '\0') != (l->key[0] == '\0'))
@@ -92,7 +103,7 @@ static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 				    "name token or password in authenticators");
 	if (l->limits_none)
 		conf_limits_lift(&l->limits);
-	return check_proxy(p, l, line) && check_risk(p, l, line);
+	return check_proxy(p, l, line) && check_websocket(p, l, line) && check_risk(p, l, line);
 }
 
 bool conf_check(struct parse *p, struct conf *c)

@@ -54,6 +54,7 @@ void conf_listener_defaults(struct conf_listener *l, const char *name,
 	place_defaults(IN_LISTENER, l);
 	memcpy(l->authenticator, usual, sizeof(usual));
 	l->authenticators = sizeof(usual);
+	l->mqtt = l->websocket = true;
 	l->limits = *limits;
 }
 
@@ -153,9 +154,16 @@ enum err conf_reload_ok(const struct conf *from, const struct conf *to, struct c
 
 static bool listener_valid(const struct conf_listener *l)
 {
-	return ENDS(l->name) && ENDS(l->bind) && ENDS(l->address) && ENDS(l->anonymous_role) &&
-	       ENDS(l->accept_risk) && ENDS(l->certificate) && ENDS(l->key) &&
-	       l->allow.n <= CONF_NETS && l->deny.n <= CONF_NETS && l->proxies.n <= CONF_NETS;
+	if (l->origins > CONF_ORIGINS || !(l->mqtt || l->websocket))
+		return false;
+	for (u32 i = 0; i < l->origins; i++) {
+		if (!ENDS(l->origin[i]))
+			return false;
+	}
+	return ENDS(l->websocket_path) && ENDS(l->name) && ENDS(l->bind) && ENDS(l->address) &&
+	       ENDS(l->anonymous_role) && ENDS(l->accept_risk) && ENDS(l->certificate) &&
+	       ENDS(l->key) && l->allow.n <= CONF_NETS && l->deny.n <= CONF_NETS &&
+	       l->proxies.n <= CONF_NETS;
 }
 
 bool conf_valid(const struct conf *c)

@@ -8,7 +8,14 @@
 
 #include "base/err.h"
 
-enum { CONF_LISTENERS = 16, CONF_NAMES = 16, CONF_NETS = 32, CONF_PATH = 256 };
+enum {
+	CONF_LISTENERS = 16,
+	CONF_NAMES = 16,
+	CONF_NETS = 32,
+	CONF_PATH = 256,
+	CONF_ORIGINS = 16,
+	CONF_ORIGIN = 128
+};
 
 /* One row a limit: X(name, type, device default, service default, min, max, doc).  MS, SIZE, COUNT.
  * The service default applies to identities of kind service.  Reloadable unless doc says so. */
@@ -49,8 +56,12 @@ struct conf_listener {
 	bool loopback;			   /* the address is a loopback one */
 	u8 authenticators;		   /* how many */
 	u8 authenticator[AUTHENTICATOR_N]; /* enum authenticator, in the order of asking */
+	bool mqtt, websocket;		   /* what is spoken on it; one of them at least */
 	bool limits_none;		   /* limits { all = none } */
-	char anonymous_role[132];	   /* "" : none */
+	u32 origins;			   /* web pages that may connect; 0: none may */
+	char origin[CONF_ORIGINS][CONF_ORIGIN];
+	char websocket_path[64];
+	char anonymous_role[132]; /* "" : none */
 	char accept_risk[256];
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
 	struct conf_nets allow; /* who may connect; none: all (needed for plaintext off loopback) */

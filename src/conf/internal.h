@@ -74,6 +74,12 @@ bool conf_parse_bind(const char *text, struct conf_listener *l);
 bool conf_parse_net(const char *text, struct conf_net *out);
 bool conf_ip_ok(const char *text);
 
+/* option_websocket.c */
+option_set_fn set_protocols, set_origins, set_websocket_path;
+option_print_fn print_protocols, print_origins;
+/* An origin as browsers write it? */
+bool conf_origin_ok(const char *s);
+
 /* Rules between the options of a listener, and between listeners. */
 bool conf_check(struct parse *p, struct conf *c);
 /* limits { all = none }: no limit, or the most that the protocol has. */

@@ -254,29 +254,6 @@ static bool set_bind(struct parse *p, const struct option *o, void *base, const 
 	return conf_parse_bind(v->v[0], base) || bad_value(p, o, v, 0);
 }
 
-static bool set_protocols(struct parse *p, const struct option *o, void *base,
-			  const struct values *v)
-{
-	bool mqtt = false;
-
-	for (u32 i = 0; i < v->n; i++) {
-		if (strcmp(v->v[i], "mqtt") == 0)
-			mqtt = true;
-		else if (strcmp(v->v[i], "websocket") != 0)
-			return bad_value(p, o, v, i);
-	}
-	if (mqtt)
-		return true;
-	conf_bad(p, v->line, "add mqtt: WebSocket alone comes with a later version",
-		 "protocols does not name mqtt");
-	return false;
-}
-
-static void print_protocols(FILE *f, const struct option *o, const void *base)
-{
-	fputs("{mqtt}", f);
-}
-
 #define X(name, word) [AUTHENTICATOR_##name] = (word),
 static const char *const authenticator_words[] = {AUTHENTICATORS(X)};
 #undef X
@@ -489,7 +466,16 @@ const struct option conf_options[] = {
 	 "address and port; * is every address of the machine", false},
 	{"protocols", LISTENER, true, set_protocols, print_protocols, 0, 0, 0, 0,
 	 "list of mqtt and websocket", NULL,
-	 "what is spoken on it; websocket comes with a later version", false},
+	 "what is spoken on it: MQTT as it is, MQTT over WebSocket, or both on the one port",
+	 false},
+	{"origins", LISTENER, true, set_origins, print_origins, 0, 0, 0, CONF_ORIGINS,
+	 "list of origins, as https://app.example.com or http://localhost:5173", NULL,
+	 "web pages whose scripts may connect over WebSocket; compared exactly, and empty means "
+	 "none. Clients that are no browsers are not concerned",
+	 false},
+	{"websocket_path", LISTENER, false, set_websocket_path, print_text,
+	 OF_LISTENER(websocket_path), 0, 0, "path, at most 63 bytes", "/mqtt",
+	 "path of the WebSocket URL; / is taken, too", false},
 	{"tls", LISTENER, false, set_flag, print_flag, OF_LISTENER(tls), 0, 0, "on or off", "on",
 	 "off is plaintext: anyone on the way reads secrets; needs accept_risk and, off loopback, "
 	 "networks",

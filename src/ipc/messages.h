@@ -224,7 +224,7 @@ struct m_sup_reply {
 
 /* One client of CLIENT_ROWS; strings are NUL-terminated, cut to fit. */
 struct client_row {
-	char identity[132], client_id[260], addr[64], listener[32], tls[32];
+	char identity[132], client_id[260], addr[64], listener[32], tls[64];
 	u64 connected_wall_ms, last_in_ms_ago;
 	u64 msgs_in, msgs_out, bytes_in, bytes_out, denied, dropped;
 	u32 version, keep_alive_s, subscriptions, queued, inflight, shard, kind, online, clean,

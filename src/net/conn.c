@@ -12,7 +12,10 @@ static void deadline_passed(struct timer *t)
 	struct conn *c = CONTAINER_OF(t, struct conn, timer);
 
 	OBJ_CHECK(c, CONN_MAGIC);
-	conn_close(c, CLOSE_NOW, E_TIMEOUT);
+	if (c->state == CONN_GREETING)
+		conn_greeting_late(c);
+	else
+		conn_close(c, CLOSE_NOW, E_TIMEOUT);
 }
 
 void conn_watch(struct conn *c, u32 interest)
@@ -41,11 +44,11 @@ static bool conn_join(struct conn *c, struct loop *l, u32 interest)
 	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &e) == 0;
 }
 
-static void conn_opened(struct conn *c)
+void conn_opened(struct conn *c)
 {
 	struct loop *l = c->loop;
 
-	ASSERT(c->state == CONN_HANDSHAKE);
+	ASSERT(c->state == CONN_HANDSHAKE || c->state == CONN_GREETING);
 	ASSERT(!(c->flags & CF_OPENED));
 	timer_stop(&l->wheel, &c->timer);
 	c->state = CONN_OPEN;
@@ -62,7 +65,7 @@ void conn_start(struct conn *c, struct net_tls *tls)
 	ASSERT(c->state == CONN_PROXY);
 	c->state = CONN_HANDSHAKE;
 	if (tls == NULL) {
-		conn_opened(c);
+		conn_greeting(c);
 		return;
 	}
 	c->tls = tls_conn_new(tls, c->loop, c, c->fd);
@@ -105,7 +108,7 @@ static void conn_handshake(struct conn *c)
 	switch (tls_handshake(c->tls)) {
 	case TLS_OK:
 		conn_watch(c, EPOLLIN);
-		conn_opened(c);
+		conn_greeting(c);
 		conn_put_again(c); /* bytes may have come with the last flight */
 		break;
 	case TLS_WANT_READ:
@@ -204,8 +207,7 @@ void conn_go_on(struct conn *c)
 		conn_handshake(c);
 	if (c->state == CONN_OPEN)
 		conn_offer_held(c);
-	if (c->state == CONN_OPEN && !(c->flags & CF_PAUSED) && c->tls != NULL &&
-	    tls_has_pending(c->tls))
+	if (conn_reads(c) && !(c->flags & CF_PAUSED) && c->tls != NULL && tls_has_pending(c->tls))
 		conn_read(c);
 }
 
@@ -236,7 +238,7 @@ void conn_resume(struct conn *c)
 	if (c->state != CONN_OPEN)
 		return;
 	conn_watch(c, c->interest | EPOLLIN);
-	if (c->held_n != 0 || c->tls != NULL)
+	if (c->held_n != 0 || c->tls != NULL || c->ws != NULL)
 		conn_put_again(c);
 }
 
@@ -261,8 +263,9 @@ void conn_close(struct conn *c, enum close_how how, enum err why)
 		c->why = (u8)why;
 	if (how == CLOSE_FLUSH && c->state == CONN_LINGER)
 		return;
-	if (how == CLOSE_FLUSH && c->state == CONN_OPEN) {
+	if (how == CLOSE_FLUSH && conn_reads(c)) {
 		c->state = CONN_LINGER;
+		timer_stop(&c->loop->wheel, &c->timer);
 		timer_start(&c->loop->wheel, &c->timer, c->loop->now_ms + LIM_LINGER_MS);
 		conn_dirty(c);
 		return;
@@ -273,15 +276,50 @@ void conn_close(struct conn *c, enum close_how how, enum err why)
 	TAILQ_INSERT_TAIL(&c->loop->closing, c, dirty);
 }
 
+static enum net_stage stage_of(const struct conn *c)
+{
+	if (c->flags & CF_HTTP)
+		return NET_STAGE_UPGRADE;
+	return c->flags & CF_GREETED || c->tls == NULL ? NET_STAGE_FIRST : NET_STAGE_TLS;
+}
+
 static const char *refusal_text(const struct conn *c)
 {
+	static const struct {
+		const char *late, *gone;
+	} texts[] = {
+		[NET_STAGE_TLS] = {"the TLS handshake took too long",
+				   "closed during the TLS handshake"},
+		[NET_STAGE_FIRST] = {"said nothing", "closed without a word"},
+		[NET_STAGE_UPGRADE] = {"the HTTP request took too long",
+				       "closed during the HTTP request"},
+	};
+
 	if (c->why == E_TLS)
 		return tls_error(c->tls);
 	if (c->why == E_TIMEOUT)
-		return "the TLS handshake took too long";
+		return texts[stage_of(c)].late;
 	if (c->why == E_EOF || c->why == E_IO)
-		return "closed during the TLS handshake";
+		return texts[stage_of(c)].gone;
 	return err_text((enum err)c->why);
+}
+
+/* One of the two is owed to whoever was admitted.  Of a proxy that did not say for whom it came
+ * conn_via_free tells. */
+static void conn_report(struct conn *c)
+{
+	struct loop *l = c->loop;
+	bool told = c->flags & CF_TOLD || (c->via != NULL && !c->via->sourced);
+
+	ASSERT(c->state == CONN_CLOSING);
+	ASSERT((c->flags & (CF_OPENED | CF_TOLD)) != (CF_OPENED | CF_TOLD));
+	if (c->flags & CF_OPENED)
+		l->h.closed(l->arg, c, (enum err)c->why);
+	else if (!told && l->h.refused != NULL)
+		l->h.refused(l->arg, c->addr, c->port, c->listener, stage_of(c), (enum err)c->why,
+			     refusal_text(c));
+	if (l->h.released != NULL)
+		l->h.released(l->arg, c->addr, c->listener);
 }
 
 void conn_destroy(struct conn *c)
@@ -291,13 +329,7 @@ void conn_destroy(struct conn *c)
 	OBJ_CHECK(c, CONN_MAGIC);
 	ASSERT(c->state == CONN_CLOSING);
 	ASSERT(!(c->flags & (CF_DIRTY | CF_AGAIN)));
-	if (c->flags & CF_OPENED)
-		l->h.closed(l->arg, c, (enum err)c->why);
-	else if (l->h.refused != NULL && c->tls != NULL)
-		l->h.refused(l->arg, c->addr, c->port, c->listener, (enum err)c->why,
-			     refusal_text(c));
-	if (l->h.released != NULL)
-		l->h.released(l->arg, c->addr, c->listener);
+	conn_report(c);
 	conn_via_free(c);
 	if (c->tls != NULL) {
 		tls_shutdown(c->tls);
@@ -310,6 +342,8 @@ void conn_destroy(struct conn *c)
 		(void)recv(c->fd, l->rbuf, NET_READ_BUFFER, MSG_DONTWAIT);
 	close(c->fd);
 	conn_forget(c);
+	if (c->ws != NULL)
+		ws_free(&c->ws);
 	free(c->out);
 	c->magic = 0;
 	free(c);
@@ -405,6 +439,20 @@ const char *conn_tls(const struct conn *c)
 {
 	OBJ_CHECK(c, CONN_MAGIC);
 	return c->tls != NULL ? tls_describe(c->tls) : "";
+}
+
+bool conn_websocket(const struct conn *c)
+{
+	OBJ_CHECK(c, CONN_MAGIC);
+	return c->ws != NULL;
+}
+
+const char *conn_describe(const struct conn *c)
+{
+	OBJ_CHECK(c, CONN_MAGIC);
+	if (c->ws == NULL)
+		return conn_tls(c);
+	return c->tls != NULL ? tls_describe_websocket(c->tls) : "plain websocket";
 }
 
 size_t conn_pending(const struct conn *c)

@@ -1,6 +1,6 @@
-/* conn_io: the bytes of a connection.  Reads into the loop's buffer and keeps aside only what the
- * handler left over; sends what the handler shows, small pieces gathered, large ones referenced.  A
- * plain socket and TLS differ in two functions here and nowhere else. */
+/* conn_io: bytes that come.  Reads into the loop's buffer, takes frames off where WebSocket is
+ * spoken, offers the handler its bytes and keeps aside only what it left over.  conn_out.c is the
+ * other way. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -104,7 +104,7 @@ static bool held_room(struct conn *c, size_t n)
 /* n bytes at p are left over; p may lie in held. */
 static void held_keep(struct conn *c, const u8 *p, size_t n)
 {
-	if (n == 0 || c->state != CONN_OPEN) {
+	if (n == 0 || !conn_reads(c)) {
 		conn_forget(c);
 		return;
 	}
@@ -144,13 +144,56 @@ static u8 *read_place(struct conn *c, size_t *cap)
 	return c->held;
 }
 
+/* Of total bytes at p the last n are new.  Returns how many are done with. */
+static size_t conn_took(struct conn *c, u8 *p, size_t total, size_t n)
+{
+	size_t used = 0;
+
+	ASSERT(n <= total);
+	if (c->state == CONN_GREETING)
+		used = conn_greet(c, slice_of(p, total), total - n);
+	if (c->state == CONN_OPEN && used < total)
+		used += conn_offer(c, p + used, total - used);
+	return used;
+}
+
+/* Frames off the n new bytes of total.  Returns what is left of total. */
+static size_t conn_unframe(struct conn *c, u8 *p, size_t total, size_t n)
+{
+	enum ws_wipe secret = c->flags & CF_YOUNG ? WS_SECRET : WS_OPEN;
+	u8 *at = p + (total - n);
+
+	ASSERT(n > 0 && n <= total);
+	if (c->ws == NULL)
+		return total;
+	total -= n;
+	total += ws_take(c->ws, c->loop->ws, at, n, c->loop->now_ms, secret);
+	if (c->ws->pong != NULL)
+		conn_dirty(c);
+	return total;
+}
+
+/* A Close frame, or what broke a rule, ends a connection once all before it has been taken.  True:
+ * nothing more is read. */
+static bool conn_at_end(struct conn *c)
+{
+	if (c->ws == NULL || c->ws->end == E_OK)
+		return false;
+	if (c->state == CONN_OPEN && !(c->flags & CF_PAUSED))
+		conn_close(c, CLOSE_FLUSH, (enum err)c->ws->end);
+	return true;
+}
+
 void conn_read(struct conn *c)
 {
-	size_t cap, n, had = c->held_n, used;
+	size_t cap, n, total, had = c->held_n, used;
 	enum err end = E_OK;
-	u8 *p = read_place(c, &cap);
+	u8 *p;
 
-	ASSERT(c->state == CONN_OPEN);
+	ASSERT(conn_reads(c));
+	if (conn_at_end(c))
+		return;
+	p = read_place(c, &cap);
 	if (p == NULL) {
 		conn_close(c, CLOSE_NOW, E_NOMEM);
 		return;
@@ -159,14 +202,16 @@ void conn_read(struct conn *c)
 		cap = MIN(cap, (size_t)LIM_READ_YOUNG);
 	n = c->tls == NULL ? read_plain(c, p + had, cap, &end) : read_tls(c, p + had, cap, &end);
 	if (n != 0) {
-		c->held_n = (u32)(p == c->held ? had + n : had);
-		used = conn_offer(c, p, had + n);
-		held_keep(c, p + used, had + n - used);
+		total = conn_unframe(c, p, had + n, n);
+		c->held_n = (u32)(p == c->held ? total : had);
+		used = conn_took(c, p, total, total - had);
+		held_keep(c, p + used, total - used);
 		if (p == c->loop->rbuf)
 			wipe_if_young(c, p, had + n);
 	}
 	/* The end of a paused connection is seen again once what is kept has been offered. */
-	if (end == E_OK || c->state != CONN_OPEN || (end == E_EOF && c->flags & CF_PAUSED))
+	if (conn_at_end(c) || end == E_OK || !conn_reads(c) ||
+	    (end == E_EOF && c->flags & CF_PAUSED))
 		return;
 	/* Who has only said that it sends no more may still read what this turn has for it. */
 	conn_close(c, end == E_EOF && c->flags & CF_DIRTY ? CLOSE_FLUSH : CLOSE_NOW, end);
@@ -176,151 +221,11 @@ void conn_offer_held(struct conn *c)
 {
 	size_t used;
 
-	if (c->held_n == 0 || c->flags & CF_PAUSED)
-		return;
-	used = conn_offer(c, c->held, c->held_n);
-	if (used != 0 || c->state != CONN_OPEN)
-		held_keep(c, c->held + used, c->held_n - used);
-}
-
-/* ---- out
- * ------------------------------------------------------------------------------------------- */
-static void conn_blocked(struct conn *c)
-{
-	ASSERT(!(c->flags & CF_BLOCKED));
-	ASSERT(c->state == CONN_OPEN || c->state == CONN_LINGER);
-	c->flags |= CF_BLOCKED;
-	conn_watch(c, c->interest | EPOLLOUT);
-}
-
-static size_t iov_total(const struct iovec *iov, int n)
-{
-	size_t total = 0;
-
-	for (int i = 0; i < n; i++)
-		total += iov[i].iov_len;
-	return total;
-}
-
-/* One sendmsg.  False: the socket takes no more now, or the connection has ended. */
-static bool send_plain(struct conn *c, struct iovec *iov, int n)
-{
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-	size_t total = iov_total(iov, n);
-	ssize_t w;
-
-	ASSERT(c->tls == NULL);
-	ASSERT(total > 0);
-	do {
-		w = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-	} while (w < 0 && errno == EINTR);
-	if (w < 0 && errno != EAGAIN) {
-		conn_close(c, CLOSE_NOW, E_IO);
-		return false;
+	ASSERT(c->state == CONN_OPEN);
+	if (c->held_n != 0 && !(c->flags & CF_PAUSED)) {
+		used = conn_offer(c, c->held, c->held_n);
+		if (used != 0 || c->state != CONN_OPEN)
+			held_keep(c, c->held + used, c->held_n - used);
 	}
-	if (w > 0)
-		c->loop->h.sent(c->loop->arg, c, (size_t)w);
-	if (c->state == CONN_CLOSING) /* sent() may end it */
-		return false;
-	if (w < 0 || (size_t)w < total) {
-		conn_blocked(c);
-		return false;
-	}
-	return true;
-}
-
-/* Go on with what TLS has begun.  False as above. */
-static bool send_tls_rest(struct conn *c)
-{
-	size_t n = 0;
-
-	while (c->out != NULL) {
-		enum tls_io io = tls_write(c->tls, c->out + c->out_off, c->out_n - c->out_off, &n);
-		if (io == TLS_WANT_WRITE || io == TLS_WANT_READ) {
-			conn_blocked(c);
-			return false;
-		}
-		if (io != TLS_OK) {
-			conn_close(c, CLOSE_NOW, io == TLS_CLOSED ? E_EOF : E_TLS);
-			return false;
-		}
-		c->out_off += (u32)n;
-		ASSERT(c->out_off <= c->out_n);
-		if (c->out_off == c->out_n) {
-			free(c->out);
-			c->out = NULL;
-		}
-	}
-	return true;
-}
-
-/* One record, gathered.  TLS may have to try again with the same bytes, so what it does not take at
- * once is ours from then on. */
-static bool send_tls(struct conn *c, const struct iovec *iov, int n)
-{
-	struct loop *l = c->loop;
-	size_t total = 0, sent = 0, part;
-	enum tls_io io;
-
-	for (int i = 0; i < n && total < LIM_TLS_RECORD; i++) {
-		part = MIN(iov[i].iov_len, LIM_TLS_RECORD - total);
-		memcpy(l->gbuf + total, iov[i].iov_base, part);
-		total += part;
-	}
-	ASSERT(c->out == NULL);
-	ASSERT(total > 0);
-	io = tls_write(c->tls, l->gbuf, total, &sent);
-	ASSERT(sent <= total);
-	if (io == TLS_CLOSED || io == TLS_FAILED) {
-		conn_close(c, CLOSE_NOW, io == TLS_CLOSED ? E_EOF : E_TLS);
-		return false;
-	}
-	if (sent < total) {
-		c->out = malloc(total - sent);
-		if (c->out == NULL) {
-			conn_close(c, CLOSE_NOW, E_NOMEM);
-			return false;
-		}
-		memcpy(c->out, l->gbuf + sent, total - sent);
-		c->out_n = (u32)(total - sent);
-		c->out_off = 0;
-	}
-	l->h.sent(l->arg, c, total);
-	if (c->state == CONN_CLOSING)
-		return false;
-	return c->out == NULL || send_tls_rest(c);
-}
-
-/* All is sent. */
-static void conn_drained(struct conn *c)
-{
-	ASSERT(c->out == NULL);
-	ASSERT(!(c->flags & CF_BLOCKED));
-	conn_watch(c, c->interest & ~(u32)EPOLLOUT);
-	if (c->state == CONN_LINGER)
-		conn_close(c, CLOSE_NOW, (enum err)c->why);
-}
-
-void conn_flush(struct conn *c)
-{
-	struct loop *l = c->loop;
-
-	if (c->flags & CF_BLOCKED || (c->state != CONN_OPEN && c->state != CONN_LINGER))
-		return;
-	if (c->out != NULL && !send_tls_rest(c))
-		return;
-	for (int i = 0; i < LIM_FLUSH_ROUNDS; i++) {
-		int n = l->h.output(l->arg, c, l->iov, NET_IOV);
-		ASSERT(n >= 0 && n <= NET_IOV);
-		if (c->state == CONN_CLOSING)
-			return;
-		if (n == 0) {
-			conn_drained(c);
-			return;
-		}
-		if (!(c->tls == NULL ? send_plain(c, l->iov, n) : send_tls(c, l->iov, n)))
-			return;
-	}
-	c->flags |= CF_MORE;
-	conn_put_again(c);
+	(void)conn_at_end(c);
 }

@@ -120,6 +120,7 @@ enum err http_head_parse(struct slice head, struct http_head *out)
 {
 	struct slice line;
 
+	ASSERT(head.p != NULL || head.n == 0);
 	out->n = 0;
 	if (head.n > LIM_HTTP_HEAD)
 		return E_TOO_LARGE;

@@ -53,6 +53,7 @@ struct net_listener *loop_listen(struct loop *l, int fd, const struct net_listen
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	*n = (struct net_listener){.magic = LISTENER_MAGIC, .fd = fd, .loop = l, .opt = *o};
 	n->opt.tls = o->tls != NULL ? net_tls_ref(o->tls) : NULL;
+	n->opt.greeting = o->greeting != NULL ? net_greeting_ref(o->greeting) : NULL;
 	n->rest.fire = rest_is_over;
 	LIST_INSERT_HEAD(&l->listeners, n, all);
 	listener_watch(n);
@@ -101,6 +102,8 @@ void listeners_sweep(struct loop *l, bool all)
 		LIST_REMOVE(n, all);
 		if (n->opt.tls != NULL)
 			net_tls_unref(&n->opt.tls);
+		if (n->opt.greeting != NULL)
+			net_greeting_unref(&n->opt.greeting);
 		n->magic = 0;
 		free(n);
 	}
@@ -120,6 +123,29 @@ void loop_listener_tls(struct net_listener *n, struct net_tls *tls)
 	if (n->opt.tls != NULL)
 		net_tls_unref(&n->opt.tls);
 	n->opt.tls = tls;
+}
+
+void loop_listener_greeting(struct net_listener *n, struct net_greeting *g)
+{
+	OBJ_CHECK(n, LISTENER_MAGIC);
+	ASSERT(g != NULL);
+	net_greeting_ref(g);
+	if (n->opt.greeting != NULL)
+		net_greeting_unref(&n->opt.greeting);
+	n->opt.greeting = g;
+}
+
+const struct net_greeting *listener_greeting(const struct loop *l, u32 listener)
+{
+	const struct net_listener *n;
+
+	OBJ_CHECK(l, LOOP_MAGIC);
+	LIST_FOREACH (n, &l->listeners, all) {
+		OBJ_CHECK(n, LISTENER_MAGIC);
+		if (n->opt.listener == listener && !n->dead)
+			return n->opt.greeting;
+	}
+	return NULL;
 }
 
 /* The peer as 16 bytes; all zero for a socket without addresses. */

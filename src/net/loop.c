@@ -34,6 +34,7 @@ struct loop *loop_new(const struct net_handler *h, void *arg)
 	l->rbuf = xmalloc(NET_READ_BUFFER);
 	l->gbuf = xmalloc(NET_READ_BUFFER);
 	l->iov = xcalloc(NET_IOV, sizeof(*l->iov));
+	l->ws = ws_tools_new();
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	ASSERT(l->epoll_fd >= 0 && l->wake_fd >= 0);
@@ -75,6 +76,7 @@ void loop_free(struct loop **lp)
 	free(l->rbuf);
 	free(l->gbuf);
 	free(l->iov);
+	ws_tools_free(&l->ws);
 	l->magic = 0;
 	free(l);
 }

@@ -7,6 +7,7 @@
 
 #include "net/net.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 enum {
 	LIM_EVENTS = 256,	    /* of one epoll_wait */
@@ -28,10 +29,18 @@ _Static_assert((int)LIM_TLS_RECORD <= (int)NET_READ_BUFFER, "a record fits the g
 #define CONN_MAGIC     0x436f6e6eu
 #define LISTENER_MAGIC 0x4c697374u
 
-/* PROXY: its header is awaited.  HANDSHAKE: TLS, before opened().  LINGER: CLOSE_FLUSH, sends what
- * is left.  CLOSING: on the closing list, destroyed at the end of the turn.  DETACHED: between two
- * loops. */
-enum conn_state { CONN_PROXY, CONN_HANDSHAKE, CONN_OPEN, CONN_LINGER, CONN_CLOSING, CONN_DETACHED };
+/* PROXY: its header is awaited.  HANDSHAKE: TLS.  GREETING: what it speaks is not known yet, or its
+ * upgrade is under way; all before opened().  LINGER: CLOSE_FLUSH, sends what is left.  CLOSING: on
+ * the closing list, destroyed at the end of the turn.  DETACHED: between two loops. */
+enum conn_state {
+	CONN_PROXY,
+	CONN_HANDSHAKE,
+	CONN_GREETING,
+	CONN_OPEN,
+	CONN_LINGER,
+	CONN_CLOSING,
+	CONN_DETACHED,
+};
 
 enum conn_flag {
 	CF_OPENED = 1 << 0, /* opened() said yes: closed() is owed */
@@ -44,8 +53,12 @@ enum conn_flag {
 	CF_YOUNG =
 		1 << 6,	  /* never resumed: reads little, so that a stranger makes us keep little */
 	CF_MORE = 1 << 7, /* has more output than one turn sends */
-	CF_INPUT = 1 << 8, /* inside input() */
-	CF_MARK = 1 << 9,  /* the user's */
+	CF_INPUT = 1 << 8,	/* inside input() */
+	CF_MARK = 1 << 9,	/* the user's */
+	CF_GREETED = 1 << 10,	/* was in CONN_GREETING */
+	CF_ALPN_HTTP = 1 << 11, /* has promised to speak HTTP */
+	CF_HTTP = 1 << 12,	/* has begun a request */
+	CF_TOLD = 1 << 13,	/* refused() has been called */
 };
 
 /* Of a connection that came through a proxy. */
@@ -64,13 +77,15 @@ struct conn {
 	void *user;
 	struct tls_conn *tls; /* NULL: plain */
 	struct conn_via *via; /* NULL: it came by itself */
-	struct timer timer;   /* handshake deadline, then linger */
+	struct ws *ws;	      /* NULL: no WebSocket */
+	struct timer timer;   /* deadlines of handshake and greeting, then linger */
 	LIST_ENTRY(conn) all;
 	TAILQ_ENTRY(conn) dirty; /* the dirty or the closing list */
 	TAILQ_ENTRY(conn) again;
 	u64 accepted_ms;
 	u8 *held; /* what input() left over; NULL when idle */
-	u8 *out;  /* what TLS has begun to send and must send as it was */
+	u8 *out;  /* what has begun to be sent and must be sent as it was: the rest of a record, of
+		     a frame, of an HTTP answer */
 	u32 held_n, held_cap;
 	u32 out_n, out_off;
 	u32 listener;
@@ -109,6 +124,7 @@ struct loop {
 	LIST_HEAD(, net_listener) listeners;
 	struct conn_queue dirty, closing, again;
 	void *tls_table;
+	struct ws_tools *ws;
 	u8 *rbuf; /* NET_READ_BUFFER: all connections read here */
 	u8 *gbuf; /* NET_READ_BUFFER: small pieces of output are gathered here */
 	struct iovec *iov;
@@ -122,8 +138,23 @@ void conn_go_on(struct conn *c); /* the again list's turn */
 void conn_destroy(struct conn *c);
 void conn_watch(struct conn *c, u32 interest);
 void conn_put_again(struct conn *c);
+/* What it speaks is known. */
+void conn_opened(struct conn *c);
+static inline bool conn_reads(const struct conn *c)
+{
+	return c->state == CONN_GREETING || c->state == CONN_OPEN;
+}
 
-/* Whoever it is, it is let in: TLS, or opened(). */
+/* greet.c */
+/* The handshake is over. */
+void conn_greeting(struct conn *c);
+/* All bytes that came so far; from of them were seen before.  Returns how many are done with; the
+ * connection is open then, or still greeting, or ending. */
+size_t conn_greet(struct conn *c, struct slice s, size_t from);
+/* Its deadline has passed. */
+void conn_greeting_late(struct conn *c);
+
+/* Whoever it is, it is let in: TLS, then what it speaks. */
 void conn_start(struct conn *c, struct net_tls *tls);
 
 /* conn_proxy.c */
@@ -138,11 +169,17 @@ void conn_read(struct conn *c);
 void conn_forget(struct conn *c);
 /* Offer what is kept. */
 void conn_offer_held(struct conn *c);
+
+/* conn_out.c */
+/* n bytes of our own go before all else; nothing is owed yet.  False: no memory, it is closing. */
+bool conn_owe(struct conn *c, const u8 *p, size_t n);
 /* Send what the handler has; the connection is on no dirty list. */
 void conn_flush(struct conn *c);
 
 /* listen.c */
 void listener_event(struct net_listener *n);
 void listeners_sweep(struct loop *l, bool all);
+/* NULL: it has none, or is gone. */
+const struct net_greeting *listener_greeting(const struct loop *l, u32 listener);
 
 #endif

@@ -17,14 +17,24 @@ struct loop;
 struct conn;
 struct net_tls; /* TLS of one listener: certificate, versions; swapped whole at rotation (net/tls.h)
 		 */
+struct net_greeting; /* how a connection to a listener has to begin; swapped whole at a reload */
 struct net_listener; /* one listening socket in one loop */
+
+/* What is spoken on a listener.  RAW: the handler's own bytes, as they come.  WEBSOCKET: the same
+ * bytes in binary frames, after an HTTP upgrade (RFC 6455); the handler sees no difference. */
+enum net_protocol { NET_RAW = 1, NET_WEBSOCKET = 2 };
+
+/* How far a connection had come that was refused before opened(): its TLS handshake; nothing said
+ * yet by which its protocol could be told; its HTTP request. */
+enum net_stage { NET_STAGE_TLS, NET_STAGE_FIRST, NET_STAGE_UPGRADE };
 
 enum { NET_READ_BUFFER = 65536, NET_IOV = 64 };
 
 /* The protocol above.  All run on the loop's thread. */
 struct net_handler {
-	/* A connection may send its first bytes (after the TLS handshake).  Returns false to refuse
-	 * it. */
+	/* What a connection speaks is known: the TLS handshake is over and, where a listener has a
+	 * greeting, the first bytes have come or the upgrade to WebSocket has been granted.
+	 * Returns false to refuse it. */
 	bool (*opened)(void *arg, struct conn *c);
 	/* Bytes came: how many of them were consumed?  The rest comes again with more behind it. Is
 	 * not called while the connection is paused. */
@@ -35,12 +45,12 @@ struct net_handler {
 	void (*sent)(void *arg, struct conn *c, size_t bytes);
 	/* The connection is gone (why: E_EOF, E_TIMEOUT, E_TLS, E_IO, or what conn_close was
 	 * given); user is still set; free it.  Called once for each opened() that returned true;
-	 * tls handshake failures before opened() are reported through refused(). */
+	 * what ends before opened() is reported through refused(). */
 	void (*closed)(void *arg, struct conn *c, enum err why);
 	/* Refused before opened(): text is ours ("alert unknown_ca: the client does not have our
-	 * CA"). */
-	void (*refused)(void *arg, const u8 addr[16], u16 port, u32 listener, enum err why,
-			const char *text);
+	 * CA"); what a peer said stands in it escaped. */
+	void (*refused)(void *arg, const u8 addr[16], u16 port, u32 listener, enum net_stage stage,
+			enum err why, const char *text);
 	/* Work of the turn, before it flushes: the inbox, the core's timers. */
 	void (*turn)(void *arg, u64 now_ms);
 	/* Admission at accept, before anything is allocated; false: close at once (counted). */
@@ -73,6 +83,23 @@ void *loop_arg(struct loop *l);
 /* turn() is called no later than this; UINT64_MAX: no wish.  For the core's timers. */
 void loop_wake_at(struct loop *l, u64 at_ms);
 
+enum { NET_ORIGIN = 128, NET_PATH = 64 };
+struct net_greeting_options {
+	u32 protocols;	  /* set of enum net_protocol; not empty */
+	u64 first_ms;	  /* from accept to the first byte; UINT64_MAX: no deadline */
+	u64 upgrade_ms;	  /* from the first byte of an HTTP request to its end */
+	const char *path; /* of the upgrade, besides "/" */
+	/* The web pages whose scripts may connect: scheme, host and port as browsers write them
+	 * (RFC 6454 section 6.1), compared byte by byte.  Clients that are no browsers send no
+	 * Origin and are not concerned. */
+	u32 origins;
+	const char (*origin)[NET_ORIGIN];
+};
+/* Copies o. */
+struct net_greeting *net_greeting_new(const struct net_greeting_options *o);
+struct net_greeting *net_greeting_ref(struct net_greeting *g);
+void net_greeting_unref(struct net_greeting **g);
+
 struct net_listen_options {
 	u32 listener;	     /* handed to the callbacks */
 	u64 handshake_ms;    /* deadline of the TLS handshake */
@@ -81,6 +108,8 @@ struct net_listen_options {
 	 * admit() has let in proxies alone. */
 	bool proxy;
 	bool proxy_certificates; /* what a header says of the client's certificate counts */
+	/* NULL: connections are opened at once and all they send is the handler's.  Borrowed. */
+	struct net_greeting *greeting;
 };
 /* Takes fd, a listening socket.  The listener lives until loop_unlisten or loop_free. */
 struct net_listener *loop_listen(struct loop *l, int fd, const struct net_listen_options *o);
@@ -89,6 +118,8 @@ void loop_unlisten(struct loop *l, struct net_listener *n);
 /* New handshakes use this from now on; live connections keep theirs (shared by reference). */
 void loop_listener_tls(struct net_listener *n, struct net_tls *tls);
 void loop_listener_deadline(struct net_listener *n, u64 handshake_ms);
+/* Holds from now on, also for connections that have not finished theirs.  Shared by reference. */
+void loop_listener_greeting(struct net_listener *n, struct net_greeting *g);
 
 /* ---- connections ------------------------------------------------------------------------------
  */
@@ -109,6 +140,10 @@ const char *conn_proxied_cn(const struct conn *c);
 u64 conn_accepted_ms(const struct conn *c);
 /* "TLSv1.3 TLS_AES_128_GCM_SHA256", "" when plain. */
 const char *conn_tls(const struct conn *c);
+bool conn_websocket(const struct conn *c);
+/* The same for people: "TLSv1.3 TLS_AES_128_GCM_SHA256 websocket", "plain websocket"; "" when
+ * plain. Static. */
+const char *conn_describe(const struct conn *c);
 /* Something is to be sent: output() will be asked at the end of this turn. */
 void conn_dirty(struct conn *c);
 /* Stop and go on calling input().  While paused nothing is read from the socket. */

@@ -34,7 +34,8 @@ struct net_tls_options {
 	struct slice client_ca_pem;
 	tls_sign_fn *sign;
 	void *sign_arg;
-	u32 listener; /* sessions (tickets) of one listener do not resume on another */
+	u32 listener;  /* sessions (tickets) of one listener do not resume on another */
+	u32 protocols; /* set of enum net_protocol that ALPN may select; 0: NET_RAW */
 };
 /* E_TLS with a text of ours in what (at least 160 bytes) when the chain does not load. */
 enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char *what,
@@ -66,6 +67,10 @@ enum tls_io tls_write(struct tls_conn *t, const void *buf, size_t len, size_t *n
 bool tls_has_pending(const struct tls_conn *t);
 void tls_shutdown(struct tls_conn *t);
 const char *tls_describe(const struct tls_conn *t);
+const char *tls_describe_websocket(const struct tls_conn *t);
+/* What ALPN selected (RFC 7301): an enum net_protocol; 0: the client did not ask.  After the
+ * handshake. */
+u32 tls_protocol(const struct tls_conn *t);
 /* Why it failed, for the log and the person: names the alert and what to do about it. */
 const char *tls_error(const struct tls_conn *t);
 /* The table of handshakes of one loop that wait for a signature: tls.c makes it in *slot (NULL at
@@ -75,6 +80,9 @@ void tls_loop_free(void **slot);
 /* Of conn.c, for tls_sign_done: the signature is there (or will never be): handshake again in this
  * turn.  Does not call back before it returns. */
 void conn_handshake_again(struct conn *c);
+
+/* SHA-1 of a followed by b, for RFC 6455 section 4.2.2, where it keeps nothing secret. */
+void tls_sha1(struct slice a, struct slice b, u8 out[20]);
 
 /* ---- the client side (blocking), for the picket command * ---- */
 struct tls_client;

@@ -220,31 +220,47 @@ void tls_shutdown(struct tls_conn *t)
 }
 
 /* Strings that live as long as the process, so that a connection stores none. */
-const char *tls_describe(const struct tls_conn *t)
+#define SUITES(X) /* IANA's number of the suite; each belongs to one version */                    \
+	X(0x1301, "TLSv1.3 TLS_AES_128_GCM_SHA256")                                                \
+	X(0x1302, "TLSv1.3 TLS_AES_256_GCM_SHA384")                                                \
+	X(0x1303, "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256")                                          \
+	X(0xc02b, "TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256")                                         \
+	X(0xc02c, "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384")                                         \
+	X(0xc02f, "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256")                                           \
+	X(0xc030, "TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384")                                           \
+	X(0xcca8, "TLSv1.2 ECDHE-RSA-CHACHA20-POLY1305")                                           \
+	X(0xcca9, "TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305")
+static const struct suite {
+	u16 id;
+	const char *text, *websocket;
+} suites[] = {
+#define X(id, text) {id, text, text " websocket"},
+	SUITES(X)
+#undef X
+};
+
+static const struct suite *suite_of(const struct tls_conn *t)
 {
-	static const struct {
-		u16 id; /* IANA's number of the suite; each belongs to one version */
-		const char *text;
-	} suites[] = {
-		{0x1301, "TLSv1.3 TLS_AES_128_GCM_SHA256"},
-		{0x1302, "TLSv1.3 TLS_AES_256_GCM_SHA384"},
-		{0x1303, "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256"},
-		{0xc02b, "TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256"},
-		{0xc02c, "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384"},
-		{0xc02f, "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256"},
-		{0xc030, "TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384"},
-		{0xcca8, "TLSv1.2 ECDHE-RSA-CHACHA20-POLY1305"},
-		{0xcca9, "TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305"},
-	};
+	static const struct suite none = {0, "", "websocket"};
 	const SSL_CIPHER *c = SSL_get_current_cipher(t->ssl);
 	u16 id = c != NULL ? SSL_CIPHER_get_protocol_id(c) : 0;
 
 	OBJ_CHECK(t, TLS_CONN_MAGIC);
 	for (size_t i = 0; i < ARRAY_LEN(suites); i++) {
 		if (suites[i].id == id && t->done)
-			return suites[i].text;
+			return &suites[i];
 	}
-	return "";
+	return &none;
+}
+
+const char *tls_describe(const struct tls_conn *t)
+{
+	return suite_of(t)->text;
+}
+
+const char *tls_describe_websocket(const struct tls_conn *t)
+{
+	return suite_of(t)->websocket;
 }
 
 const char *tls_error(const struct tls_conn *t)

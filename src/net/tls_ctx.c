@@ -104,12 +104,13 @@ static bool client_cas_use(SSL_CTX *ctx, struct slice pem)
 /* Which protocol, by ALPN (RFC 7301): a client that offers only others meant another server. */
 static int alpn_cb(SSL *ssl, const u8 **out, u8 *out_n, const u8 *in, unsigned in_n, void *arg)
 {
-	static const u8 ours[] = "\x04mqtt";
+	const struct net_tls *t = arg;
+	struct slice ours = tls_alpn_offer(t->protocols);
 	u8 *chosen;
 
 	(void)ssl;
-	(void)arg;
-	if (SSL_select_next_proto(&chosen, out_n, ours, sizeof(ours) - 1, in, in_n) !=
+	OBJ_CHECK(t, NET_TLS_MAGIC);
+	if (SSL_select_next_proto(&chosen, out_n, ours.p, (unsigned)ours.n, in, in_n) !=
 	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = chosen;
@@ -161,7 +162,6 @@ static void behaviour_set(SSL_CTX *ctx)
 	SSL_CTX_set_max_cert_list(ctx, LIM_TLS_CERTS);
 	ASSERT(SSL_CTX_set_max_early_data(ctx, 0) == 1);
 	ASSERT(SSL_CTX_set_recv_max_early_data(ctx, 0) == 1);
-	SSL_CTX_set_alpn_select_cb(ctx, alpn_cb, NULL);
 	tls_ticket_use(ctx);
 }
 
@@ -190,12 +190,14 @@ enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char
 	t->magic = NET_TLS_MAGIC;
 	atomic_init(&t->refs, 1);
 	t->slot = o->slot;
+	t->protocols = o->protocols != 0 ? o->protocols : (u32)NET_RAW;
 	t->sign = o->sign;
 	t->sign_arg = o->sign_arg;
 	ERR_clear_error();
 	/* Ephemeral keys come from OpenSSL's own provider, only the certificate's from ours. */
 	t->ctx = SSL_CTX_new_ex(tls_library(), "?provider=default", TLS_server_method());
 	ASSERT(t->ctx != NULL);
+	SSL_CTX_set_alpn_select_cb(t->ctx, alpn_cb, t);
 	e = ctx_fill(t->ctx, o, what, cap);
 	if (e != E_OK)
 		net_tls_unref(&t);

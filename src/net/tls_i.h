@@ -26,7 +26,7 @@ struct net_tls {
 	u32 magic;
 	_Atomic u32 refs;
 	SSL_CTX *ctx;
-	u32 slot;
+	u32 slot, protocols;
 	tls_sign_fn *sign;
 	void *sign_arg;
 };
@@ -78,6 +78,9 @@ void tls_ticket_use(SSL_CTX *ctx);
 
 /* tls_bio.c: a connection's socket, counted and capped. */
 BIO *tls_bio_new(struct tls_conn *t);
+
+/* tls_alpn.c: what ALPN may select, as RFC 7301 writes lists. */
+struct slice tls_alpn_offer(u32 protocols);
 
 /* tls_text.c */
 struct tls_fact {

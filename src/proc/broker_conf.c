@@ -62,6 +62,26 @@ static struct core_limits service_limits_of(const struct conf *c, const struct c
 	return limits_of(l->limits_none ? &l->limits : &m);
 }
 
+u32 protocols_of(const struct conf_listener *l)
+{
+	return (l->mqtt ? (u32)NET_RAW : 0) | (l->websocket ? (u32)NET_WEBSOCKET : 0);
+}
+
+struct net_greeting *greeting_of(const struct conf_listener *l)
+{
+	const u64 longest = 60000; /* nobody is waited for without end */
+
+	_Static_assert(sizeof(l->origin[0]) == NET_ORIGIN, "origins are copied whole");
+	_Static_assert(sizeof(l->websocket_path) == NET_PATH, "so are paths");
+	return net_greeting_new(&(struct net_greeting_options){
+		.protocols = protocols_of(l),
+		.first_ms = MIN(l->limits.connect_deadline, longest),
+		.upgrade_ms = MIN(l->limits.upgrade_deadline, longest),
+		.path = l->websocket_path,
+		.origins = l->origins,
+		.origin = l->origin});
+}
+
 void listeners_describe(const struct conf *c, struct core_listener *out)
 {
 	for (u32 i = 0; i < c->listeners; i++) {
@@ -142,6 +162,17 @@ void conf_apply(struct broker *b)
 	shards_tell(b, SI_BARRIER, 0, g);
 }
 
+/* What a listener that stays asks of connections from now on. */
+static void rules_tell(struct broker *b, u32 i)
+{
+	struct net_greeting *g = greeting_of(&b->conf.listener[i]);
+
+	shards_tell(b, SI_DEADLINE, (u64)i << 32 | listener_deadline(b, i), NULL);
+	for (u32 k = 0; k < b->nshards; k++)
+		shard_tell(&b->shard[k], SI_GREETING, i, net_greeting_ref(g));
+	net_greeting_unref(&g);
+}
+
 void conf_applied(struct broker *b)
 {
 	ASSERT(b->taking != NULL);
@@ -157,7 +188,7 @@ void conf_applied(struct broker *b)
 	tls_renew(b);
 	for (u32 i = 0; i < b->conf.listeners; i++) {
 		if (b->open[i])
-			shards_tell(b, SI_DEADLINE, (u64)i << 32 | listener_deadline(b, i), NULL);
+			rules_tell(b, i);
 	}
 	listeners_open(b);
 }

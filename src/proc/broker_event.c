@@ -30,10 +30,10 @@ static const char *action_word(enum action a)
 	return a == ACT_PUBLISH ? "publish" : "subscribe";
 }
 
-/* "TLSv1.3 TLS_AES_128_GCM_SHA256", "plain"; "" where there is no connection. */
+/* "TLSv1.3 TLS_AES_128_GCM_SHA256 websocket", "plain"; "" where there is no connection. */
 static const char *tls_of(const struct core_event *e)
 {
-	const char *tls = e->conn != NULL ? conn_tls(e->conn) : "";
+	const char *tls = e->conn != NULL ? conn_describe(e->conn) : "";
 
 	return e->conn != NULL && tls[0] == '\0' ? "plain" : tls;
 }
@@ -238,23 +238,39 @@ void event_not_admitted(struct shard *s, const u8 addr[16], const u8 *proxy, u32
 	log_end(&l);
 }
 
-void event_refused(struct shard *s, const char *word, const u8 addr[16], u16 port, u32 listener,
-		   enum err why, const char *text)
+static void log_refused(struct shard *s, const char *word, const u8 addr[16], u16 port,
+			u32 listener, enum err why, const char *text)
 {
 	struct logline l;
-	char peer[64], line[512];
+	char peer[64];
 
-	addr_port_format(addr, port, peer, sizeof(peer));
-	if (atomic_load_explicit(&s->b->watching, memory_order_relaxed) != 0) {
-		snprintf(line, sizeof(line), "%s: %s", peer, text);
-		watch_send(s, SLICE_NONE, word, line, NULL, SLICE_NONE);
-	}
 	if (!may_log(s, addr))
 		return;
+	addr_port_format(addr, port, peer, sizeof(peer));
 	log_begin(&l, LOG_INFO, word);
 	log_word(&l, "addr", peer);
 	log_word(&l, "listener", listener < CONF_LISTENERS ? s->listener_name[listener] : "");
 	log_err(&l, why);
 	log_peer(&l, "note", slice_str(text));
 	log_end(&l);
+}
+
+void event_refused(struct shard *s, const char *word, const u8 addr[16], u16 port, u32 listener,
+		   enum err why, const char *text)
+{
+	char peer[64], line[512];
+
+	if (atomic_load_explicit(&s->b->watching, memory_order_relaxed) != 0) {
+		addr_port_format(addr, port, peer, sizeof(peer));
+		snprintf(line, sizeof(line), "%s: %s", peer, text);
+		watch_send(s, SLICE_NONE, word, line, NULL, SLICE_NONE);
+	}
+	log_refused(s, word, addr, port, listener, why, text);
+}
+
+/* Whoever watches a device learns nothing from it. */
+void event_silent(struct shard *s, const u8 addr[16], u16 port, u32 listener, enum err why,
+		  const char *text)
+{
+	log_refused(s, kinds[EV_DISCONNECT].log, addr, port, listener, why, text);
 }

@@ -37,6 +37,7 @@ enum shard_item {
 	SI_DEADLINE, /* n: listener << 32 | ms of the handshake */
 	SI_BARRIER,  /* p: struct generation; nothing but to confirm */
 	SI_TLS,	     /* n: listener, p: struct net_tls, a reference */
+	SI_GREETING, /* n: listener, p: struct net_greeting, a reference */
 	SI_ASK,	     /* p: struct ask */
 	SI_STOP,
 };
@@ -79,7 +80,7 @@ struct generation {
 struct listen_order {
 	int fd;
 	char name[32];
-	struct net_listen_options o; /* o.tls is a reference */
+	struct net_listen_options o; /* o.tls and o.greeting are references */
 };
 /* A question of admin to all shards. */
 struct ask {
@@ -158,6 +159,9 @@ void event_not_admitted(struct shard *s, const u8 addr[16], const u8 *proxy, u32
 /* word: of the log and of EVENT. */
 void event_refused(struct shard *s, const char *word, const u8 addr[16], u16 port, u32 listener,
 		   enum err why, const char *text);
+/* Gone before it had said anything. */
+void event_silent(struct shard *s, const u8 addr[16], u16 port, u32 listener, enum err why,
+		  const char *text);
 
 /* broker_login.c */
 void shard_login(void *arg, const struct login_request *r);
@@ -192,6 +196,10 @@ enum err conf_take(struct broker *b, struct ipc_msg *m) MUST;
 void conf_apply(struct broker *b);
 /* Every shard has turned out who came through what is no more. */
 void conf_applied(struct broker *b);
+/* How connections to l have to begin; the caller's reference. */
+struct net_greeting *greeting_of(const struct conf_listener *l);
+/* Set of enum net_protocol. */
+u32 protocols_of(const struct conf_listener *l);
 void listeners_describe(const struct conf *c, struct core_listener *out);
 
 /* broker_admin.c */

@@ -109,11 +109,10 @@ static void on_unsourced(void *arg, const u8 proxy[16], u16 port, u32 listener, 
 static bool on_opened(void *arg, struct conn *c)
 {
 	struct shard *s = arg;
-	const char *tls = conn_tls(c);
 	struct client *cl = core_open(s->core, c, conn_listener(c), conn_addr(c), conn_port(c),
-				      conn_accepted_ms(c), tls);
+				      conn_accepted_ms(c), conn_describe(c));
 
-	s->handshakes += tls[0] != '\0';
+	s->handshakes += conn_tls(c)[0] != '\0';
 	conn_set_user(c, cl);
 	if (cl != NULL && conn_proxied_cn(c) != NULL)
 		core_certificate(s->core, cl, conn_proxied_cn(c));
@@ -143,13 +142,23 @@ static void on_closed(void *arg, struct conn *c, enum err why)
 	s->left_waiting = !conn_mark(c);
 }
 
-static void on_refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum err why,
-		       const char *text)
+static void on_refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum net_stage stage,
+		       enum err why, const char *text)
 {
 	struct shard *s = arg;
 
-	s->tls_failed++;
-	event_refused(s, "tls_refused", addr, port, listener, why, text);
+	s->tls_failed += stage == NET_STAGE_TLS;
+	switch (stage) {
+	case NET_STAGE_TLS:
+		event_refused(s, "tls_refused", addr, port, listener, why, text);
+		break;
+	case NET_STAGE_FIRST:
+		event_silent(s, addr, port, listener, why, text);
+		break;
+	case NET_STAGE_UPGRADE:
+		event_refused(s, "websocket_refused", addr, port, listener, why, text);
+		break;
+	}
 }
 
 static void on_released(void *arg, const u8 addr[16], u32 listener)
@@ -191,6 +200,7 @@ static void take_listen(struct shard *s, struct listen_order *o)
 	s->listener[i] = loop_listen(s->loop, o->fd, &o->o);
 	if (o->o.tls != NULL)
 		net_tls_unref(&o->o.tls);
+	net_greeting_unref(&o->o.greeting);
 	free(o);
 }
 
@@ -207,6 +217,14 @@ static void take_deadline(struct shard *s, u32 i, u32 ms)
 	ASSERT(i < CONF_LISTENERS);
 	if (s->listener[i] != NULL)
 		loop_listener_deadline(s->listener[i], ms);
+}
+
+static void take_greeting(struct shard *s, u64 i, struct net_greeting *g)
+{
+	ASSERT(i < CONF_LISTENERS);
+	if (s->listener[i] != NULL)
+		loop_listener_greeting(s->listener[i], g);
+	net_greeting_unref(&g);
 }
 
 static void take_tls(struct shard *s, u64 i, struct net_tls *tls)
@@ -277,6 +295,9 @@ static void take(struct shard *s, const struct inbox_item *it)
 		break;
 	case SI_DEADLINE:
 		take_deadline(s, (u32)(it->n >> 32), (u32)it->n);
+		break;
+	case SI_GREETING:
+		take_greeting(s, it->n, it->p);
 		break;
 	case SI_TLS:
 		take_tls(s, it->n, it->p);

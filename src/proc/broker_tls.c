@@ -117,7 +117,8 @@ static struct net_tls *tls_make(struct broker *b, u32 listener, const struct blo
 				    .min_version = b->conf.tls_min,
 				    .chain_pem = slice_of(chain->b, chain->n),
 				    .sign = shard_sign,
-				    .listener = listener};
+				    .listener = listener,
+				    .protocols = protocols_of(&b->conf.listener[listener])};
 	struct net_tls *t = NULL;
 	char what[160];
 
@@ -214,6 +215,7 @@ static void listener_open(struct broker *b, u32 i, u32 shard)
 					   .proxy = l->proxy,
 					   .proxy_certificates = l->proxy_certificates};
 	b->open[i] = true;
+	o->o.greeting = greeting_of(l);
 	o->o.tls = l->tls ? net_tls_ref(b->tls[i]) : NULL;
 	shard_tell(&b->shard[shard], SI_LISTEN, 0, o);
 }

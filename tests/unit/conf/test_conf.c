@@ -173,8 +173,12 @@ static void test_bad_values(void **state)
 	bad("listener x { tls = maybe }", 1, "tls = maybe is not possible", "on or off");
 	bad("listener x { protocols = {coap} }", 1, "protocols = coap is not possible",
 	    "list of mqtt and websocket");
-	bad("listener x { protocols = {websocket} }", 1, "protocols does not name mqtt",
-	    "add mqtt: WebSocket alone comes with a later version");
+	bad("listener x { protocols = {} }", 1, "listener x speaks nothing",
+	    "name mqtt, websocket or both in protocols");
+	bad("listener x { websocket_path = mqtt }", 1, "websocket_path = mqtt is not possible",
+	    "path, at most 63 bytes");
+	bad("listener x { websocket_path = \"/m?q\" }", 1, "websocket_path = /m?q is not possible",
+	    "path, at most 63 bytes");
 	bad("listener x { authenticators = {ldap} }", 1, "authenticators = ldap is not possible",
 	    "list of certificate, token and password");
 	bad("listener x { networks = {10.0.0.0/33} }", 1, "networks = 10.0.0.0/33 is not possible",
@@ -349,6 +353,9 @@ static void print_round(const char *text)
 
 static void test_print_parses_back(void **state)
 {
+	print_round("listener a { protocols = {websocket} origins = {\"https://a.example\", "
+		    "\"http://[::1]:8080\"} websocket_path = \"/x/y\" } "
+		    "listener b { bind = \"*:1\" protocols = {mqtt} }");
 	print_round("");
 	print_round("limits { offline_messages = 0 retained_bytes = 0 session_expiry_max = 0ms "
 		    "queue_bytes = 1025 "
@@ -454,9 +461,66 @@ static void test_valid(void **state)
 	assert_false(conf_valid(&conf));
 }
 
+static void test_websocket(void **state)
+{
+	static const char *const origins[] = {
+		"https://app.example.com", "http://localhost:5173", "https://[2001:db8::1]:8443",
+		"https://192.0.2.1",	   "capacitor://localhost", "https://a-b.example:1",
+	};
+	static const char *const none[] = {
+		"*",
+		"",
+		"null",
+		"app.example.com",
+		"https://",
+		"https://App.example.com",
+		"HTTPS://app.example.com",
+		"https://app.example.com/",
+		"https://app.example.com:443",
+		"http://app.example.com:80",
+		"https://app.example.com:0443",
+		"https://app.example.com:",
+		"https://app.example.com:65536",
+		"https://*.example.com",
+		"https://me@app.example.com",
+		"https://app.example.com.",
+		"https://[::1",
+		"https://[]",
+		"https://[::1]x",
+		"https://a b",
+	};
+	char text[256], what[256];
+
+	good("");
+	assert_true(conf.listener[0].mqtt && conf.listener[0].websocket);
+	assert_int_equal(conf.listener[0].origins, 0); /* no page may connect */
+	assert_string_equal(conf.listener[0].websocket_path, "/mqtt");
+	good("listener x { protocols = {websocket} }");
+	assert_true(!conf.listener[0].mqtt && conf.listener[0].websocket);
+	good("listener x { protocols = {mqtt} }");
+	assert_true(conf.listener[0].mqtt && !conf.listener[0].websocket);
+	for (size_t i = 0; i < ARRAY_LEN(origins); i++) {
+		snprintf(text, sizeof(text), "listener x { origins = {\"%s\"} }", origins[i]);
+		good(text);
+		assert_int_equal(conf.listener[0].origins, 1);
+		assert_string_equal(conf.listener[0].origin[0], origins[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		snprintf(text, sizeof(text), "listener x { origins = {\"%s\"} }", none[i]);
+		snprintf(what, sizeof(what), "origins = %s is not possible", none[i]);
+		bad(text, 1, what,
+		    "as browsers write it: scheme://host or scheme://host:port, in lower case, "
+		    "without the scheme's usual port, without a path");
+	}
+	bad("listener x {\nprotocols = {mqtt}\norigins = {\"https://a\"} }", 3,
+	    "listener x has origins, but does not speak WebSocket",
+	    "add websocket to protocols, or take origins away");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_websocket),
 		cmocka_unit_test(test_empty_is_safe),
 		cmocka_unit_test(test_design_example),
 		cmocka_unit_test(test_values),

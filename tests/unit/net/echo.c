@@ -111,8 +111,8 @@ static void closed(void *arg, struct conn *c, enum err why)
 	atomic_fetch_add(&e->closed, 1);
 }
 
-static void refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum err why,
-		    const char *text)
+static void refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum net_stage stage,
+		    enum err why, const char *text)
 {
 	struct echo *e = arg;
 

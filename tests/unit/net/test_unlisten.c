@@ -57,13 +57,14 @@ static void on_closed(void *arg, struct conn *c, enum err why)
 	(void)why;
 }
 
-static void on_refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum err why,
-		       const char *text)
+static void on_refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum net_stage stage,
+		       enum err why, const char *text)
 {
 	(void)arg;
 	(void)addr;
 	(void)port;
 	(void)listener;
+	(void)stage;
 	(void)why;
 	(void)text;
 }
