@@ -72,6 +72,13 @@ static inline u32 rd_u32(struct rd *r)
 	return rd_be(r, 4);
 }
 
+static inline u64 rd_u64(struct rd *r)
+{
+	u64 high = rd_be(r, 4);
+
+	return high << 32 | rd_be(r, 4);
+}
+
 /* The next n bytes, as a view of the source; empty and failed when they are not there. */
 static inline struct slice rd_bytes(struct rd *r, size_t n)
 {

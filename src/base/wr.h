@@ -57,6 +57,12 @@ static inline void wr_u32(struct wr *w, u32 v)
 	wr_be(w, v, 4);
 }
 
+static inline void wr_u64(struct wr *w, u64 v)
+{
+	wr_u32(w, (u32)(v >> 32));
+	wr_u32(w, (u32)v);
+}
+
 static inline void wr_slice(struct wr *w, struct slice s)
 {
 	wr_bytes(w, s.p, s.n);

@@ -264,7 +264,8 @@ void store_serving(struct sup *s, const struct m_serving *m)
 	if (m->persistent == 0)
 		return;
 	sup_say(s, LOG_INFO, "stored",
-		"%llu sessions, %llu subscriptions, %llu retained messages in %u.%03u s; %llu whose "
+		"%llu sessions, %llu subscriptions, %llu retained messages in %u.%03u s; %llu "
+		"whose "
 		"owner or time had gone, %llu damaged records left out",
 		(unsigned long long)m->sessions, (unsigned long long)m->subscriptions,
 		(unsigned long long)m->retained, m->ms / 1000, m->ms % 1000,

@@ -75,7 +75,7 @@ struct store_queued {
 	struct store_msg m; /* of a released one: number 0, nothing in it */
 	u8 state, qos;
 	bool retain;
-	u16 sub; /* the shared subscription that it came for, plus 1; 0: none */
+	u16 sub;	/* the shared subscription that it came for, plus 1; 0: none */
 	const u32 *ids; /* Subscription Identifiers: count, ids; NULL: none */
 };
 
@@ -113,7 +113,8 @@ enum store_op_kind {
 	SO_SUB_PUT,	  /* sub */
 	SO_SUB_DEL,	  /* sid, seq: the number of the subscription */
 	SO_WILL_DEL,	  /* sid, seq: the number of its will.  Another will, or none, stays. */
-	SO_QUEUE_PUT,	  /* queued.  For a session that is not there: nothing happens. */
+	SO_QUEUE_PUT,	  /* queued; each sequence once.  For a session that is not there, as with
+			     all that follow and belong to one: nothing happens. */
 	SO_QUEUE_DEL,	  /* sid, seq; one that is not there: nothing happens */
 	SO_QUEUE_RELEASE, /* sid, seq: the message is dropped, the identifier stays (SQ_RELEASED) */
 	SO_PID_PUT,	  /* sid, seq: a QoS 2 packet identifier that came in and is not released */
@@ -123,15 +124,21 @@ enum store_op_kind {
 	SO_RETAIN_DEL,	  /* sid: the number of the value */
 	SO_READ,  /* sid, seq: what waits behind that sequence, at most count messages and about
 		     bytes; answered by a store_read of the notice */
-	SO_PURGE, /* sid: delete what has expired by now; answered like SO_READ with
-		     messages and bytes that went, counted as DROP_EXPIRED */
+	SO_PURGE, /* sid, seq: delete what has expired by now behind that sequence, looking at
+		     count records at most (0: as many as are good for others); answered like
+		     SO_READ with messages and bytes that went, counted as DROP_EXPIRED, and where
+		     to go on */
 	SO_GROUP_OPEN, /* group, count: so many parts make it whole */
 	SO_GROUP_PART, /* group: one part of it is complete with this */
 	SO_KINDS
 };
 
 /* Operations with a group other than 0 take effect together, in one transaction, when the group has
- * been opened and all its parts are there; those without one in the transaction of their batch. */
+ * been opened and all its parts are there; those without one in the transaction of their batch.
+ * What a shard has to say in a group stands in one batch, with its SO_GROUP_OPEN or SO_GROUP_PART.
+ * Operations of one shard that concern the same thing keep their order, in groups or not: a message
+ * that is deleted while its group is not whole yet is never stored; a reading waits for what is
+ * held back of its session.  SO_READ, SO_PURGE and SO_SESSION_DEL are not for groups. */
 struct store_op {
 	u8 kind; /* enum store_op_kind */
 	u32 count, bytes;
@@ -152,7 +159,8 @@ struct store_op {
 struct store_batch {
 	struct store_batch *next; /* the store thread's */
 	u32 shard;
-	u64 serial; /* ascending a shard */
+	u64 serial; /* ascending a shard, not 0 */
+	u32 holds;  /* the store thread's */
 	u32 n, cap;
 	struct store_op *op;
 	struct store_chunk *chunks; /* memory of what the operations point to */
@@ -172,8 +180,9 @@ struct slice store_batch_copy(struct store_batch *b, struct slice s);
 struct store_read {
 	u32 slot, gen;
 	u64 sid, after;
-	bool purge;	/* of SO_PURGE: gone messages, gone bytes; else: */
-	bool end;	/* nothing waits behind the last of these */
+	u64 last;	/* how far this has looked: to go on, ask with it as seq */
+	bool purge;	/* of SO_PURGE: gone, gone_bytes; else: n, queued */
+	bool end;	/* nothing waits behind last */
 	u32 gone;	/* messages */
 	u64 gone_bytes; /* payload, topic and properties of those */
 	u32 damaged;	/* records that could not be read and were counted as DROP_DAMAGED */
@@ -181,8 +190,8 @@ struct store_read {
 	struct store_queued *queued; /* their bytes belong to the notice */
 };
 /* What waited for a session at the start (sequences up to store_sequence) and still does, counted
- * after it; comes once for each that was stored.  The store does not know whose it is: every shard
- * is told. */
+ * after it; comes once for each that was stored then, 0 messages or not.  The store does not know
+ * whose it is: every shard is told. */
 struct store_count {
 	u64 sid;
 	u32 messages;
@@ -222,6 +231,8 @@ enum err store_open(struct store **out, const struct store_options *o, char *tex
 struct store *store_memory(u64 mono_ms);
 void store_close(struct store **s);
 void store_crash(struct store *s, u64 mono_ms); /* of store_memory only: as if opened again */
+/* Of store_memory only: as if its disk were full: transactions that put something are refused. */
+void store_memory_full(struct store *s, bool full);
 
 u64 store_epoch(const struct store *s);
 /* Store time of a monotonic time of this process. */
@@ -236,12 +247,19 @@ struct store_sink {
 	void *arg;
 	void (*read)(void *arg, const struct store_op *op, const struct store_read *r);
 };
-/* An array of pointers to operations, which need not be of one batch. */
+/* An array of pointers to operations, which need not be of one batch and have no SO_GROUP_… among
+ * them.  Where they change nothing, nothing is written; n 0: write the clock, and go on with what
+ * is left of ended sessions. */
 enum err store_commit(struct store *s, const struct store_op *const *op, u32 n, u64 wall_ms,
 		      u64 mono_ms, const struct store_sink *sink) MUST;
 
+/* Something is left to do though nobody asks: call store_commit, with operations or without. */
+bool store_has_work(const struct store *s);
+/* The disk is full: what is left is kept for deletions.  Looks for room again, now and then. */
+bool store_is_full(struct store *s, u64 mono_ms);
+
 /* Each stored thing, in the order of numbers; views, valid during the call.  Stop when cb returns
- * false.  Damaged records are skipped and counted in *damaged.  Before the first commit only. */
+ * false.  Damaged records are skipped and counted in *damaged. */
 enum err store_each_session(struct store *s, bool (*cb)(void *arg, const struct store_session *x),
 			    void *arg, u64 *damaged) MUST;
 enum err store_each_sub(struct store *s, bool (*cb)(void *arg, const struct store_sub *x),

@@ -29,12 +29,15 @@ struct writer_env {
 struct writer *writer_new(struct store *s, const struct writer_env *env, u32 nshards, bool thread);
 /* Takes b.  Any thread; cheap while the store thread is busy. */
 void writer_submit(struct writer *w, struct store_batch *b);
-/* Without a thread: one transaction of all that is there; false: there was nothing. */
+/* Without a thread: one transaction of all that is there; false: there was nothing, or no room for
+ * it. */
 bool writer_step(struct writer *w);
 /* The disk is full: nothing new that would have to be stored should be accepted.  Any thread. */
 bool writer_full(const struct writer *w);
 /* Commit what is there (groups that are not whole are given up, they were not acknowledged), close
- * the store.  Notices still come, until it returns.  unclean: forget instead (simulator). */
+ * the store.  Notices still come, until it returns.  unclean: forget all that is not committed, and
+ * leave the store to the caller instead (simulator: store_crash).  Either way every batch comes
+ * back. */
 void writer_free(struct writer **w, bool unclean);
 /* A task on the store thread between two transactions (statistics, a copy); any thread.  done is
  * called there. */
