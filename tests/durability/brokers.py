@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from picket import Picket, Refused, free_port  # noqa: E402
 
 POLICY = """
-role tester { publish #; subscribe #; limit all none }
+role tester { publish #; subscribe #; limit %s }
 service load { role tester; client-id "*"; token-file %s }
 """
 TOKEN = "f2a81c9d03b64e75a8d21f6b0c937e54"
@@ -108,20 +108,23 @@ class Mosquitto:
 
 
 class PicketBroker:
-    """picketd with one service identity for all clients, on a plain loopback listener.  disk: a Disk that is preloaded."""
+    """picketd with one service identity for all clients, on a plain loopback listener.  disk: a Disk that is preloaded;
+    queue: the most messages that wait for a session, 0: no limit."""
 
     roles = ["broker", "auth", "keys", "admin", "supervisor"]
 
-    def __init__(self, folder, config="", limits="", disk=None, state=None, mount_mib=0):
+    def __init__(self, folder, config="", limits="", disk=None, state=None, mount_mib=0, queue=0):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.disk, self.mounted = disk, None
+        self.disk, self.mounted, self.bounded = disk, None, queue > 0
         if mount_mib:
             state = self._mount(folder / "small", mount_mib)
         token = folder / "token"
         token.write_text(TOKEN)
         token.chmod(0o600)
-        self.p = Picket(folder, policy=POLICY % token, config=config, limits=limits, env=disk and disk.env)
+        limit = f"publish none, retained none, subscriptions none, queue {queue}/64k" if queue else "all none"
+        limits += "connections_identity = 100000\n"
+        self.p = Picket(folder, policy=POLICY % (limit, token), config=config, limits=limits, env=disk and disk.env)
         if state is not None:
             self.p.state = state
         self.login = ("load", TOKEN)
@@ -165,8 +168,10 @@ class PicketBroker:
         self.recover()
 
     def drops(self):
-        """client id -> messages that the broker counts as dropped for its session."""
-        return {c["client_id"]: c["dropped"] for c in self.p.json("client", "list")["clients"] if c.get("dropped")}
+        """client id -> messages that the broker counts as dropped for its session; "": those that no member of a shared
+        subscription had room for, which no session counts."""
+        found = {c["client_id"]: c["dropped"] for c in self.p.json("client", "list")["clients"] if c.get("dropped")}
+        return {**found, "": 1 << 30} if self.bounded else found
 
     def stop(self):
         self.p.stop()

@@ -33,6 +33,7 @@ ROWS = [
     ("sync", "picket", "sync", 50, "syncs fail with EIO for a while: all, or some"),
     ("slow", "picket", "slow", 50, "every sync takes 5 to 50 ms longer for a while"),
     ("clock", "picket", "clock", 50, "the wall clock jumps by up to 12 hours, both ways"),
+    ("limits", "picket", "kill,storm --queue 20", 100, "kill -9 and reconnecting; at most 20 messages may wait for a session, some expire"),
     ("mixed", "picket", "kill,twice,stop,restart,storm,enospc,eio,sync,slow,clock", 200, "all of these, at random"),
     ("mosquitto", "mosquitto", "kill", 25, "kill -9"),
     ("mosquitto-1s", "mosquitto-1s", "kill", 25, "kill -9"),
@@ -48,7 +49,7 @@ FOUND = ["lost", "shared lost", "duplicate", "shared duplicate", "order", "sessi
 
 def go(row, part):
     name, broker, faults, cycles, _ = row
-    argv = ["--broker", broker, "--fault", faults, "--cycles", str(max(cycles // part, 2)), "--seed", "1"]
+    argv = ["--broker", broker, "--fault", *faults.split(), "--cycles", str(max(cycles // part, 2)), "--seed", "1"]
     if broker != "picket":
         argv += ["--go-on", "--show", "0"]
     o = run.options(argv)

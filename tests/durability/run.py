@@ -157,8 +157,8 @@ NO_EXCUSE = {"none", "storm", "clock", "slow"}  # the broker is there all the ti
 NEED_DISK = {"slow", "clock", "enospc", "eio", "sync"}
 NEED_BROKER = NEED_DISK | {"full"}
 BROKERS = {"picket": PicketBroker, "mosquitto": Mosquitto,
-           "mosquitto-1s": lambda folder, **kw: Mosquitto(folder, autosave=1, **kw),
-           "mosquitto-changes": lambda folder, **kw: Mosquitto(folder, autosave=1, on_changes=True, **kw)}
+           "mosquitto-1s": lambda folder, **kw: Mosquitto(folder, autosave=1),
+           "mosquitto-changes": lambda folder, **kw: Mosquitto(folder, autosave=1, on_changes=True)}
 
 
 class Run:
@@ -183,7 +183,7 @@ class Run:
     def broker(self):
         disk = Disk(self.folder) if NEED_DISK & set(self.kinds) else None
         full = self.o.disk_mib if "full" in self.kinds else 0
-        return BROKERS[self.o.broker](self.folder / "broker", disk=disk, mount_mib=full)
+        return BROKERS[self.o.broker](self.folder / "broker", disk=disk, mount_mib=full, queue=self.o.queue)
 
     def go(self):
         history = self.folder / "history"
@@ -191,7 +191,8 @@ class Run:
         broker = self.broker()
         try:
             broker.start()
-            load = Load(broker.port, history, self.seed, self.o.scale, self.o.rate, broker.login)
+            more = ["--expiring", "10"] if self.o.queue else []
+            load = Load(broker.port, history, self.seed, self.o.scale, self.o.rate, broker.login, more)
             self.turns.update({k: self.rng.randrange(5) for k in self.kinds})
             for _ in range(self.cycles):
                 self.cycle(broker, load)
@@ -221,6 +222,7 @@ def options(argv):
     a.add_argument("--rate", type=float, default=2000, help="messages a second")
     a.add_argument("--scale", type=int, default=1, help="times the number of clients")
     a.add_argument("--disk-mib", type=int, default=64, help="size of the file system for the fault full")
+    a.add_argument("--queue", type=int, default=0, help="the most messages that wait for a session (and some expire); 0: no limit")
     a.add_argument("--keep", action="store_true", help="keep all folders, not only those of runs that found something")
     a.add_argument("--go-on", action="store_true", help="do not end at the first run that finds something")
     a.add_argument("--show", type=int, default=10)

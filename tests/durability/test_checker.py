@@ -383,6 +383,11 @@ def test_no_member_got_it():
     group().pub(1, topic=SHARED).finds("shared lost")
 
 
+def test_no_member_got_it_and_one_counts_it_as_dropped():
+    group().pub(1, topic=SHARED).finds(drops={"h00003": 1})
+    group().pub(1, topic=SHARED).pub(2, topic=SHARED).finds("shared lost", "shared lost", drops={"h00003": 1})
+
+
 def test_two_members_got_it_at_qos_2():
     group().pub(1, topic=SHARED).recv(S1, 1, topic=SHARED).recv(S2, 1, topic=SHARED).finds("shared duplicate")
 

@@ -103,6 +103,7 @@ struct publish_args {
 	const char *topic;
 	const u8 *payload;
 	size_t n;
+	u32 expiry_s; /* MQTT 5 only; 0: none */
 	u16 pid;
 	u8 version, qos;
 	bool dup, retain;
@@ -162,7 +163,7 @@ struct flight {
 	u32 seq, bytes;
 	u16 topic, pid;
 	u8 qos;
-	bool retain, received; /* received: PUBREC came */
+	bool retain, expires, received; /* received: PUBREC came */
 };
 struct held { /* received at QoS 2 and not released */
 	u32 publisher, seq;
@@ -204,7 +205,7 @@ struct world {
 	u16 port;
 	const char *user, *password;
 	double rate;
-	u32 bytes_max;
+	u32 bytes_max, expiring; /* of a hundred messages */
 	u64 random;
 	bool drain;
 	u64 last_recv_ns, published, received;

@@ -1,4 +1,5 @@
-/* main: durability_load --port N --out FILE [--seed N] [--scale N] [--rate N] [--bytes N] [--user U
+/* main: durability_load --port N --out FILE [--seed N] [--scale N] [--rate N] [--bytes N]
+ * [--expiring N] [--user U
  * --password P]
  *
  * Reads commands from standard input, one a line: "storm" (everybody reconnects at once), "drain"
@@ -128,7 +129,8 @@ int main(int argc, char **argv)
 	static const struct option names[] = {
 		{"port", 1, NULL, 'p'},	 {"out", 1, NULL, 'o'},	     {"seed", 1, NULL, 's'},
 		{"scale", 1, NULL, 'c'}, {"rate", 1, NULL, 'r'},     {"user", 1, NULL, 'u'},
-		{"bytes", 1, NULL, 'b'}, {"password", 1, NULL, 'w'}, {NULL, 0, NULL, 0}};
+		{"bytes", 1, NULL, 'b'}, {"expiring", 1, NULL, 'x'}, {"password", 1, NULL, 'w'},
+		{NULL, 0, NULL, 0}};
 	struct rlimit files;
 	u64 seed = 1;
 	u32 scale = 1;
@@ -149,6 +151,8 @@ int main(int argc, char **argv)
 			world.rate = strtod(optarg, NULL);
 		else if (o == 'b')
 			world.bytes_max = (u32)strtoul(optarg, NULL, 10);
+		else if (o == 'x')
+			world.expiring = (u32)strtoul(optarg, NULL, 10);
 		else if (o == 'u')
 			world.user = optarg;
 		else if (o == 'w')

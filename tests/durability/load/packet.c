@@ -21,7 +21,12 @@ enum {
 	PINGRESP,
 	DISCONNECT
 };
-enum { PROP_EXPIRY = 0x11, PROP_RECEIVE_MAX = 0x21, PROP_WILL_DELAY = 0x18 };
+enum {
+	PROP_MESSAGE_EXPIRY = 0x02,
+	PROP_EXPIRY = 0x11,
+	PROP_RECEIVE_MAX = 0x21,
+	PROP_WILL_DELAY = 0x18
+};
 
 /* ---- bytes --------------------------------------------------------------------------- */
 void buffer_add(struct buffer *b, const void *p, size_t n)
@@ -156,7 +161,11 @@ void put_publish(struct buffer *b, const struct publish_args *a)
 	if (a->qos != 0)
 		put_u16(&body, a->pid);
 	if (a->version == 5)
-		put_u8(&body, 0);
+		put_u8(&body, a->expiry_s != 0 ? 5 : 0);
+	if (a->version == 5 && a->expiry_s != 0) {
+		put_u8(&body, PROP_MESSAGE_EXPIRY);
+		put_u32(&body, a->expiry_s);
+	}
 	buffer_add(&body, a->payload, a->n);
 	put_packet(b, PUBLISH << 4 | (a->dup ? 8u : 0) | (u32)a->qos << 1 | a->retain, &body);
 }

@@ -112,6 +112,7 @@ static void flight_send(struct conn *c, const struct flight *f, bool dup)
 				 .payload = scratch,
 				 .n = f->bytes,
 				 .pid = f->pid,
+				 .expiry_s = f->expires ? 1 : 0,
 				 .version = s->version,
 				 .qos = f->qos,
 				 .dup = dup,
@@ -294,6 +295,7 @@ bool session_publish(struct session *s, u32 topic, u8 qos, bool retain, u32 byte
 	if (c == NULL || s->nflight >= s->window || s->nflight >= c->receive_max)
 		return false;
 	f.seq = ++s->seq;
+	f.expires = topic < world.retained0 && random_below(100) < world.expiring;
 	if (qos != 0) {
 		f.pid = 1;
 		while (flight_find(s, f.pid) != NULL)
