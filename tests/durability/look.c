@@ -89,7 +89,6 @@ uint64_t keys_at(const struct keys *k, size_t i)
 struct name {
 	uint64_t sid;
 	char client[32];
-	u32 released;
 };
 
 static uint64_t fnv(uint64_t x, const void *p, size_t n)
@@ -208,13 +207,17 @@ static bool on_retained(void *arg, const struct store_retained *x)
 
 static void on_queued(struct look *l, struct name *n, const struct store_queued *q)
 {
-	char rest[32];
+	/* core gives a message the identifier that its sequence says. */
+	u32 pid = 1 + (u32)(q->seq % UINT16_MAX);
+	char name[32], rest[48];
 
 	if (q->state == SQ_RELEASED) {
-		snprintf(rest, sizeof(rest), " %u", ++n->released);
+		snprintf(rest, sizeof(rest), " %u", pid);
 		found(l, 'R', n->client, strlen(n->client), rest);
-	} else if (message_name(&q->m, rest, sizeof(rest))) {
-		found(l, 'Q', n->client, strlen(n->client), rest);
+	} else if (message_name(&q->m, name, sizeof(name))) {
+		found(l, 'Q', n->client, strlen(n->client), name);
+		snprintf(rest, sizeof(rest), " %u%s", pid, name);
+		found(l, 'D', n->client, strlen(n->client), rest);
 	} else {
 		l->bad++;
 	}

@@ -5,7 +5,8 @@ in it is a promise from there on; what a client answers frees the broker of it. 
 that place on the store must hold the key, or need not any more, or must not, or may again.  cuts.c replays the writes and looks.
 
 Keys, as text:  S client                session                    F client filter           subscription
-                Q client publisher n    message that waits         R client n                so many QoS 2 identifiers released
+                Q client publisher n    message that waits         R client identifier       QoS 2: PUBREL was sent with it
+                D client identifier publisher n                    QoS 2: the message was sent with it, no other may be
                 P client identifier     QoS 2 identifier that came in, not released yet
                 T topic                 something is retained      V topic publisher n       this is retained"""
 import collections
@@ -95,7 +96,6 @@ class Session:
         self.asked = {}      # filter -> QoS, of SUBSCRIBEs under way
         self.owed = set()    # keys that must be there
         self.out = {}        # identifier -> message that was sent
-        self.released = set()
         self.coming = {}     # identifier -> message that came in
         self.had = set()     # messages that the client has said it has
 
@@ -339,14 +339,18 @@ class Timeline:
         if peer.version == 5:
             n, at = vbi(body, at)
             at += n
-        s.out[pid] = self._payload(body[at:]) + (topic.decode(), bool(first & 1), qos)
+        sent = s.out[pid] = self._payload(body[at:]) + (topic.decode(), bool(first & 1), qos)
+        if qos == 2 and not sent[3] and at < len(body):
+            self._owe(place, s, f"D {s.client} {pid} {sent[0]} {sent[1]}")
 
     def _in_puback(self, place, peer, first, body):
         """The client has it: it need not wait any more."""
         s = peer.session
-        sent = s.out.get(struct.unpack_from(">H", body)[0])
+        pid = struct.unpack_from(">H", body)[0]
+        sent = s.out.get(pid)
         if sent is None or sent[3]:
             return
+        self._free(place, s, f"D {s.client} {pid} {sent[0]} {sent[1]}")
         s.had.add(sent[:2])
         self._free(place, s, f"Q {s.client} {sent[0]} {sent[1]}")
 
@@ -354,19 +358,16 @@ class Timeline:
         s = peer.session
         pid = struct.unpack_from(">H", body)[0]
         sent = s.out.get(pid)
-        if sent is None or pid in s.released or not s.durable:
+        if sent is None or not s.durable:
             return
-        s.released.add(pid)
-        self._owe(place, s, f"R {s.client} {len(s.released)}")
+        self._owe(place, s, f"R {s.client} {pid}")
         if not sent[3] and sum(h.matches(f, sent[2]) for f in s.subs) == 1:
             self.say(place, MUST_NOT, f"Q {s.client} {sent[0]} {sent[1]}")
 
     def _in_pubcomp(self, place, peer, first, body):
         s = peer.session
         pid = struct.unpack_from(">H", body)[0]
-        if pid in s.released:
-            self._free(place, s, f"R {s.client} {len(s.released)}")
-            s.released.discard(pid)
+        self._free(place, s, f"R {s.client} {pid}")
         s.out.pop(pid, None)
 
     def write(self, path):
