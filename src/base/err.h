@@ -37,6 +37,11 @@
 	X(REVOKED, 0x98, "revoked", "the identity was revoked")                                    \
 	X(NO_RETAIN, 0x9a, "retain_unsupported", "nothing is retained for this identity")          \
 	X(WEBSOCKET, 0x82, "websocket", "a frame against the rules of WebSocket")                  \
+	X(QOS, 0x9b, "qos_unsupported", "QoS above what is offered here")                          \
+	X(NO_SHARED, 0x9e, "shared_unsupported", "no shared subscriptions are offered here")       \
+	X(NO_SUB_ID, 0xa1, "subscription_id_unsupported",                                          \
+	  "no subscription identifiers are offered here")                                          \
+	X(NO_WILDCARD, 0xa2, "wildcard_unsupported", "no wildcards are offered here")              \
 	X(TIMEOUT, 0x80, "deadline", "a deadline passed")                                          \
 	X(TLS, 0x80, "tls", "the TLS handshake failed")                                            \
 	X(EOF, 0x80, "closed", "the peer closed the connection")                                   \

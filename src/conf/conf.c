@@ -154,7 +154,7 @@ enum err conf_reload_ok(const struct conf *from, const struct conf *to, struct c
 
 static bool listener_valid(const struct conf_listener *l)
 {
-	if (l->origins > CONF_ORIGINS || !(l->mqtt || l->websocket))
+	if (l->origins > CONF_ORIGINS || !(l->mqtt || l->websocket) || l->maximum_qos > 2)
 		return false;
 	for (u32 i = 0; i < l->origins; i++) {
 		if (!ENDS(l->origin[i]))
@@ -169,7 +169,7 @@ static bool listener_valid(const struct conf_listener *l)
 bool conf_valid(const struct conf *c)
 {
 	if (!ENDS(c->config_path) || !ENDS(c->state_dir) || !ENDS(c->run_dir) ||
-	    !ENDS(c->bootstrap) || !ENDS(c->store_key))
+	    !ENDS(c->bootstrap) || !ENDS(c->store_key) || !ENDS(c->response_topic))
 		return false;
 	if (c->names > CONF_NAMES || c->addresses > CONF_NAMES || c->listeners > CONF_LISTENERS ||
 	    c->shards > 64)
@@ -186,5 +186,6 @@ bool conf_valid(const struct conf *c)
 		if (!listener_valid(&c->listener[i]))
 			return false;
 	}
-	return c->log_level <= 3 && (c->tls_min == 12 || c->tls_min == 13);
+	return c->log_level <= 3 && c->shared_strategy < CONF_SHARED_N &&
+	       (c->tls_min == 12 || c->tls_min == 13);
 }

@@ -61,6 +61,9 @@ struct conf_listener {
 	u32 origins;			   /* web pages that may connect; 0: none may */
 	char origin[CONF_ORIGINS][CONF_ORIGIN];
 	char websocket_path[64];
+	/* What it serves of MQTT. */
+	u32 maximum_qos;
+	bool wildcard_subscriptions, shared_subscriptions, subscription_identifiers;
 	char anonymous_role[132]; /* "" : none */
 	char accept_risk[256];
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
@@ -72,6 +75,16 @@ struct conf_listener {
 	struct conf_limits limits; /* the global ones with this listener's changes */
 	u32 line;		   /* where it stands in the file, for messages; 0: it does not */
 };
+
+/* Which member of a shared subscription gets a message; the order of core's enum. */
+#define SHARED_STRATEGY_TABLE(X)                                                                   \
+	X(ROUND_ROBIN, "round_robin")                                                              \
+	X(STICKY, "sticky")                                                                        \
+	X(HASH_TOPIC, "hash_topic")                                                                \
+	X(LEAST_LOADED, "least_loaded")
+#define X(name, word) CONF_SHARED_##name,
+enum conf_shared { SHARED_STRATEGY_TABLE(X) CONF_SHARED_N };
+#undef X
 
 /* Does the listener take this kind of proof? */
 bool conf_authenticates(const struct conf_listener *l, enum authenticator a);
@@ -86,7 +99,9 @@ struct conf {
 	u32 tls_min; /* 12 or 13 */
 	bool persistence, store_encryption;
 	u64 store_max_size;
-	char store_key[CONF_PATH]; /* "keys", an absolute path, or "credential:NAME" */
+	char store_key[CONF_PATH];	/* "keys", an absolute path, or "credential:NAME" */
+	u32 shared_strategy;		/* enum conf_shared */
+	char response_topic[CONF_PATH]; /* with {device} and {clientid}; "": none */
 	struct conf_limits limits, service_limits;
 	u32 listeners;
 	struct conf_listener listener[CONF_LISTENERS];

@@ -118,12 +118,12 @@ static void print_shards(FILE *f, const struct option *o, const void *base)
 		fprintf(f, "%u", n);
 }
 
-static const char *const levels[] = {"error", "warn", "info", "debug"};
-
-static bool set_level(struct parse *p, const struct option *o, void *base, const struct values *v)
+/* One of some words, kept as its number. */
+static bool set_word(struct parse *p, const struct option *o, void *base, const struct values *v,
+		     const char *const *words, u32 n)
 {
-	for (u32 i = 0; i < ARRAY_LEN(levels); i++) {
-		if (strcmp(v->v[0], levels[i]) != 0)
+	for (u32 i = 0; i < n; i++) {
+		if (strcmp(v->v[0], words[i]) != 0)
 			continue;
 		*(u32 *)field(o, base) = i;
 		return true;
@@ -131,9 +131,63 @@ static bool set_level(struct parse *p, const struct option *o, void *base, const
 	return bad_value(p, o, v, 0);
 }
 
+static const char *const levels[] = {"error", "warn", "info", "debug"};
+#define X(name, word) word,
+static const char *const strategies[] = {SHARED_STRATEGY_TABLE(X)};
+#undef X
+static const char *const qos_words[] = {"0", "1", "2"};
+
+static bool set_level(struct parse *p, const struct option *o, void *base, const struct values *v)
+{
+	return set_word(p, o, base, v, levels, ARRAY_LEN(levels));
+}
+
 static void print_level(FILE *f, const struct option *o, const void *base)
 {
 	fputs(levels[*(const u32 *)field_const(o, base)], f);
+}
+
+static bool set_strategy(struct parse *p, const struct option *o, void *base,
+			 const struct values *v)
+{
+	return set_word(p, o, base, v, strategies, ARRAY_LEN(strategies));
+}
+
+static void print_strategy(FILE *f, const struct option *o, const void *base)
+{
+	fputs(strategies[*(const u32 *)field_const(o, base)], f);
+}
+
+static bool set_qos(struct parse *p, const struct option *o, void *base, const struct values *v)
+{
+	return set_word(p, o, base, v, qos_words, ARRAY_LEN(qos_words));
+}
+
+static void print_qos(FILE *f, const struct option *o, const void *base)
+{
+	fputs(qos_words[*(const u32 *)field_const(o, base)], f);
+}
+
+/* A topic name whose levels may be placeholders. */
+static bool response_topic_ok(const char *text)
+{
+	for (const char *at = text; *at != '\0'; at++) {
+		size_t n = strncmp(at, "{device}", 8) == 0	? 8
+			   : strncmp(at, "{clientid}", 10) == 0 ? 10
+								: 0;
+		if (n != 0)
+			at += n - 1;
+		else if ((u8)*at < ' ' || *at == 0x7f || strchr("+#{}", *at) != NULL)
+			return false;
+	}
+	return text[0] != '/' && text[0] != '$' && strstr(text, "//") == NULL &&
+	       (text[0] == '\0' || text[strlen(text) - 1] != '/');
+}
+
+static bool set_response_topic(struct parse *p, const struct option *o, void *base,
+			       const struct values *v)
+{
+	return response_topic_ok(v->v[0]) ? set_text(p, o, base, v) : bad_value(p, o, v, 0);
 }
 
 static bool set_tls_min(struct parse *p, const struct option *o, void *base, const struct values *v)
@@ -460,6 +514,17 @@ const struct option conf_options[] = {
 	 "32 "
 	 "bytes or 64 hexadecimal digits, or such a credential of systemd",
 	 true},
+	{"shared_strategy", FILE_, false, set_strategy, print_strategy, GLOBAL(shared_strategy), 0,
+	 0, "round_robin, sticky, hash_topic or least_loaded", "round_robin",
+	 "which member of a shared subscription gets a message: in turn; the same one while it is "
+	 "here; one for each topic; the one with the least to do",
+	 false},
+	{"response_topic", FILE_, false, set_response_topic, print_text, GLOBAL(response_topic), 0,
+	 0, "topic, in which {device} and {clientid} stand for the client's own",
+	 "response/{device}",
+	 "Response Information for clients of MQTT 5 that ask for it and may subscribe to all "
+	 "below it; empty: none is given",
+	 false},
 
 	{"bind", LISTENER, false, set_bind, print_text, OF_LISTENER(bind), 0, 0,
 	 "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883", "*:8883",
@@ -506,6 +571,18 @@ const struct option conf_options[] = {
 	 "what a PROXY header (version 2) says of a client certificate counts: the proxy ends TLS "
 	 "and has verified it",
 	 false},
+	{"maximum_qos", LISTENER, false, set_qos, print_qos, OF_LISTENER(maximum_qos), 0, 0,
+	 "0, 1 or 2", "2",
+	 "highest QoS that is taken and granted; what is above it closes the connection", false},
+	{"wildcard_subscriptions", LISTENER, false, set_flag, print_flag,
+	 OF_LISTENER(wildcard_subscriptions), 0, 0, "on or off", "on",
+	 "whether filters may have + and #", false},
+	{"shared_subscriptions", LISTENER, false, set_flag, print_flag,
+	 OF_LISTENER(shared_subscriptions), 0, 0, "on or off", "on",
+	 "whether $share/NAME/FILTER may be subscribed", false},
+	{"subscription_identifiers", LISTENER, false, set_flag, print_flag,
+	 OF_LISTENER(subscription_identifiers), 0, 0, "on or off", "on",
+	 "whether a SUBSCRIBE may carry an identifier", false},
 	{"certificate", LISTENER, false, set_path, print_text, OF_LISTENER(certificate), 0, 0,
 	 "absolute path of a PEM file, leaf first", "",
 	 "a certificate of your own in place of the one of picket's CA; reloaded when it changes",

@@ -40,11 +40,24 @@ struct core_limits {
 	u32 refusal_grid_ms;
 };
 
+/* What a listener serves of MQTT, and says so in CONNACK. */
+struct core_features {
+	u8 maximum_qos;
+	bool wildcards, shared, subscription_ids;
+	/* Response Information, with {device} and {clientid}; "": none is given. */
+	char response_topic[256];
+};
+static inline struct core_features core_features_all(void)
+{
+	return (struct core_features){2, true, true, true, ""};
+}
+
 /* What a listener means to core. */
 struct core_listener {
 	char name[32];
 	bool tls;
 	bool anonymous; /* clients without credentials are asked about too (auth knows the role) */
+	struct core_features features;
 	struct core_limits device, service; /* before login: device */
 };
 

@@ -4,7 +4,7 @@
  * session is found or made, and CONNACK says what the client may rely on. */
 #include "core/impl.h"
 
-enum { CONNACK_MAX = 512 };
+enum { CONNACK_MAX = 512, RESPONSE_MAX = 512 };
 /* Sessions of one identity, those without a connection too. */
 enum { SESSIONS_A_CONNECTION = 4, SESSIONS_MIN = 16, SESSIONS_ANONYMOUS = 10000 };
 
@@ -93,27 +93,42 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 	}
 }
 
+static bool connack_send(struct core *c, struct client *cl, const struct pkt_connack *ack)
+{
+	struct wr w = client_wr(c, cl, CONNACK_MAX + ack->props.response_info.n);
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	pkt_connack_encode(&w, (enum mqtt_version)cl->version, ack);
+	return client_wr_done(c, cl, &w);
+}
+
 /* False when it does not fit into what the client takes: then nothing may be said at all. */
 static bool connack_accept(struct core *c, struct client *cl, const struct pkt_connect *p,
 			   bool present)
 {
 	struct session *s = cl->session;
 	struct pkt_connack ack = {.session_present = present && p->version != MQTT_31};
-	struct wr w;
+	u8 response[RESPONSE_MAX];
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	ASSERT(s != NULL);
 	keep_alive_set(cl, p, &ack);
-	if (p->version == MQTT_5) {
-		connack_limits(s, p, &ack);
-		if (cl->hello->assigned) {
-			ack.props.has |= 1ull << PROP_assigned_client_id;
-			ack.props.assigned_client_id = s->who->client_id;
-		}
+	if (p->version != MQTT_5)
+		return connack_send(c, cl, &ack);
+	connack_limits(s, p, &ack);
+	features_connack(cl, &ack.props);
+	if (cl->hello->assigned) {
+		ack.props.has |= 1ull << PROP_assigned_client_id;
+		ack.props.assigned_client_id = s->who->client_id;
 	}
-	w = client_wr(c, cl, CONNACK_MAX);
-	pkt_connack_encode(&w, p->version, &ack);
-	return client_wr_done(c, cl, &w);
+	ack.props.response_info = features_response(cl, p, response, sizeof(response));
+	if (ack.props.response_info.n != 0)
+		ack.props.has |= 1ull << PROP_response_info;
+	if (connack_send(c, cl, &ack))
+		return true;
+	/* It can do without. */
+	ack.props.has &= ~(1ull << PROP_response_info);
+	return ack.props.response_info.n != 0 && connack_send(c, cl, &ack);
 }
 
 static void client_accepts(struct core *c, struct client *cl, const struct pkt_connect *p)
@@ -129,7 +144,8 @@ static void client_accepts(struct core *c, struct client *cl, const struct pkt_c
 		if (PROP_HAS(&p->props, PROP_maximum_packet_size))
 			cl->max_packet = p->props.maximum_packet_size;
 		if (PROP_HAS(&p->props, PROP_topic_alias_maximum))
-			cl->alias_max_out = p->props.topic_alias_maximum;
+			cl->alias_max_out = (u16)MIN(p->props.topic_alias_maximum,
+						     client_limits(cl)->topic_aliases);
 	}
 	cl->connected_wall_ms = wall;
 	cl->credential = cl->hello->credential;
@@ -222,6 +238,8 @@ static void login_finish(struct core *c, struct client *cl)
 	else if (p.version == MQTT_5 && p.has_will && p.will.retain &&
 		 lim->v.retained_identity == 0)
 		e = E_NO_RETAIN; /* SPEC MQTT-3.2.2-13 */
+	else if (p.has_will && p.will.qos > cl->listener->features.maximum_qos)
+		e = E_QOS; /* SPEC MQTT-3.2.2-12 */
 	else if (!connection_count(h->home->session, h->who, lim, h->kind))
 		e = E_QUOTA;
 	if (e == E_OK) {

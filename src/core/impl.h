@@ -44,15 +44,6 @@ struct hello {		     /* a CONNECT that waits for its answer; wiped and freed aft
 	u8 body[];
 };
 
-struct alias {
-	size_t n;
-	u8 topic[];
-};
-struct aliases { /* in: topics by alias, from 1 */
-	u32 n;
-	struct alias **topic;
-};
-
 #define CLIENT_MAGIC 0xc11e47u
 struct client {
 	u32 magic;
@@ -72,11 +63,12 @@ struct client {
 	u64 stall_ms;	/* since when the output is over its limit; 0: it is not */
 	u64 resume_ms;	/* paused by rate until then; 0: not */
 	u32 packet_len; /* of the unfinished one */
-	u16 keep_alive_s, receive_max, alias_max_out, port;
-	u32 max_packet; /* what it accepts */
-	u32 credential; /* the number of the one it came with; 0: none */
+	u16 keep_alive_s, receive_max, port;
+	u16 alias_max_out; /* aliases that we may give out; 0: none */
+	u32 max_packet;	   /* what it accepts */
+	u32 credential;	   /* the number of the one it came with; 0: none */
 	struct outq out;
-	struct aliases *aliases;
+	struct aliases *aliases; /* alias.c; NULL: none was used yet */
 	const char *tls;
 	const char *cert_cn; /* NULL: it has proved no certificate */
 	u64 connected_wall_ms;
@@ -273,6 +265,16 @@ void login_due(struct core *c, struct client *cl); /* its deadline or its place 
 /* ---- home.c ---- */
 void login_home(struct core *c, struct client *cl);
 
+/* ---- features.c ---- */
+void features_connack(const struct client *cl, struct props *q);
+/* What the listener serves of this filter; and of this packet, where to ask for more breaks the
+ * protocol. */
+enum err features_filter(const struct client *cl, const struct filter *f) MUST;
+enum err features_subscribe(const struct client *cl, const struct pkt_subscribe *p) MUST;
+/* The Response Information for this client, in buf; empty: none. */
+struct slice features_response(const struct client *cl, const struct pkt_connect *p, u8 *buf,
+			       size_t cap);
+
 /* ---- session.c ---- */
 struct session *session_new(struct core *c, struct home *home, struct who *who);
 /* The connection has been counted at the identity. */
@@ -291,7 +293,6 @@ void subs_rejudge(struct core *c, struct session *s);
 
 /* ---- publish.c ---- */
 void on_publish(struct core *c, struct client *cl, const struct frame *f, struct slice body);
-void aliases_free(struct client *cl);
 /* Keep as retained, route.  m may be borrowed; the caller's reference stays.  receivers: how many
  * subscriptions matched.  E_QUOTA: it may not be retained, and then it goes nowhere. */
 enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, struct who *author,
@@ -348,6 +349,16 @@ void queue_rejudge(struct core *c, struct session *s);
 /* The queue, and what was under way when the connection broke and has not been sent again. */
 void session_rejudge_waiting(struct core *c, struct session *s);
 void session_resend(struct core *c, struct session *s);
+
+/* ---- alias.c ---- */
+void aliases_free(struct client *cl);
+/* p has an alias: fills p->topic when that stands for it. */
+enum err alias_resolve(struct client *cl, struct pkt_publish *p) MUST;
+/* The alias of a topic towards the client, 0: none.  known: it has been told, so the topic is left
+ * out; else the packet tells it, which takes ALIAS_BYTES more, if there is room for them.  The
+ * packet must follow. */
+enum { ALIAS_BYTES = 3, ALIAS_GROWS = ALIAS_BYTES + 2 /* with what the lengths may grow */ };
+u16 alias_for(struct client *cl, struct slice topic, bool room, bool *known);
 
 /* ---- encode.c ---- */
 struct outgoing {

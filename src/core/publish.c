@@ -1,75 +1,10 @@
-/* publish: PUBLISH from a client: aliases, rights, retained, routing, acknowledgement, rate. */
+/* publish: PUBLISH from a client: rights, retained, routing, acknowledgement, rate. */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "core/impl.h"
 
 enum { REASON_NOBODY = 0x10, MS = 1000, V3_WINDOW_MIN = 1024 };
-
-/* ---- topic aliases ------------------------------------------------------------------- */
-
-void aliases_free(struct client *cl)
-{
-	struct aliases *a = cl->aliases;
-
-	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (a == NULL)
-		return;
-	cl->aliases = NULL;
-	for (u32 i = 0; i < a->n; i++)
-		free(a->topic[i]);
-	free(a->topic);
-	free(a);
-}
-
-static struct slice alias_get(const struct client *cl, u16 alias)
-{
-	const struct alias *t = cl->aliases != NULL ? cl->aliases->topic[alias - 1] : NULL;
-
-	ASSERT(t == NULL || t->n != 0);
-	return t != NULL ? slice_of(t->topic, t->n) : SLICE_NONE;
-}
-
-static void alias_set(struct client *cl, u16 alias, struct slice topic)
-{
-	struct alias **at, *t;
-
-	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->aliases == NULL) {
-		cl->aliases = xcalloc(1, sizeof(*cl->aliases));
-		cl->aliases->n = client_limits(cl)->topic_aliases;
-		cl->aliases->topic = xcalloc(cl->aliases->n, sizeof(struct alias *));
-	}
-	ASSERT(alias != 0);
-	ASSERT(alias <= cl->aliases->n);
-	at = &cl->aliases->topic[alias - 1];
-	if (*at != NULL && slice_eq(slice_of((*at)->topic, (*at)->n), topic))
-		return;
-	t = xmalloc(sizeof(*t) + topic.n);
-	t->n = topic.n;
-	memcpy(t->topic, topic.p, topic.n);
-	free(*at);
-	*at = t;
-}
-
-/* Fills p->topic when an alias stands for it. */
-static enum err alias_resolve(struct client *cl, struct pkt_publish *p)
-{
-	u32 most = cl->aliases != NULL ? cl->aliases->n : client_limits(cl)->topic_aliases;
-	struct slice topic;
-
-	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->version != MQTT_5 || !PROP_HAS(&p->props, PROP_topic_alias))
-		return E_OK;
-	if (p->props.topic_alias == 0 || p->props.topic_alias > most)
-		return E_ALIAS;
-	if (!p->topic_absent) {
-		alias_set(cl, p->props.topic_alias, p->topic.s);
-		return E_OK;
-	}
-	topic = alias_get(cl, p->props.topic_alias);
-	return topic.n != 0 ? topic_parse(topic, &p->topic) : E_PROTO;
-}
 
 /* ---- the message --------------------------------------------------------------------- */
 
@@ -231,14 +166,17 @@ static bool window_full(const struct client *cl)
 static enum err publish_check(struct client *cl, struct pkt_publish *p)
 {
 	const struct core_limits *l = client_limits(cl);
+	bool v5 = cl->version == MQTT_5;
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->version == MQTT_5 && !limits_user_properties(l, &p->props))
+	if (v5 && !limits_user_properties(l, &p->props))
 		return E_TOO_LARGE;
 	/* SPEC MQTT-3.2.2-14: CONNACK said so. */
-	if (cl->version == MQTT_5 && p->retain && l->retained_identity == 0)
+	if (v5 && p->retain && l->retained_identity == 0)
 		return E_NO_RETAIN;
-	return alias_resolve(cl, p);
+	if (p->qos > cl->listener->features.maximum_qos)
+		return E_QOS; /* CONNACK said so, to MQTT 5; 3 cannot be answered otherwise */
+	return v5 && PROP_HAS(&p->props, PROP_topic_alias) ? alias_resolve(cl, p) : E_OK;
 }
 
 static void publish_charge(struct core *c, struct client *cl, size_t bytes)

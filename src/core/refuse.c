@@ -103,7 +103,7 @@ void refuse(struct core *c, struct client *cl, enum err why)
 {
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	if (why == E_BUSY || why == E_UNAVAILABLE || why == E_QUOTA || why == E_NOMEM ||
-	    why == E_NO_RETAIN)
+	    why == E_NO_RETAIN || why == E_QOS)
 		refuse_now(c, cl, why);
 	else
 		refuse_on_grid(c, cl, why);

@@ -197,13 +197,17 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 			      u8 *qos, bool *is_new)
 {
 	u64 serial = rights_serial(c->hub);
+	u8 asked = MIN(e->qos, s->client->listener->features.maximum_qos);
 	bool clear = false;
+	enum err err = e->err;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	*is_new = false;
-	if (e->err != E_OK)
-		return e->err;
-	*qos = subs_judge(s, &e->filter, e->qos, &clear);
+	if (err == E_OK)
+		err = features_filter(s->client, &e->filter);
+	if (err != E_OK)
+		return err;
+	*qos = subs_judge(s, &e->filter, asked, &clear); /* SPEC MQTT-3.2.2-10 */
 	if (*qos == NOT_GRANTED) {
 		c->stats.denied_subscribe++;
 		s->denied++;
@@ -213,7 +217,7 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 	if (!subs_have_room(s) && subs_find(c, s, e->raw) == HOLE)
 		return E_QUOTA;
 	/* What was judged for a lower QoS holds for that one alone. */
-	subs_put(c, s, e, id, *qos, clear && *qos == e->qos, serial, is_new);
+	subs_put(c, s, e, id, *qos, clear && *qos == asked, serial, is_new);
 	return E_OK;
 }
 
@@ -324,6 +328,8 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 
 	if (err == E_OK && !user_properties_fit(cl, &p.props))
 		err = E_TOO_LARGE;
+	if (err == E_OK)
+		err = features_subscribe(cl, &p);
 	if (err != E_OK) {
 		client_end(c, cl, err);
 		return;

@@ -168,6 +168,7 @@ static enum err hub_make(struct broker *b)
 	b->hub = hub_new(&o);
 	listeners_describe(&b->conf, l);
 	hub_set_listeners(b->hub, l, b->conf.listeners, false);
+	hub_set_shared(b->hub, (enum shared_strategy)b->conf.shared_strategy);
 	return E_OK;
 }
 

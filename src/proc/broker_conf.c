@@ -82,11 +82,29 @@ struct net_greeting *greeting_of(const struct conf_listener *l)
 		.origin = l->origin});
 }
 
+static struct core_features features_of(const struct conf *c, const struct conf_listener *l)
+{
+	struct core_features f = {.maximum_qos = (u8)l->maximum_qos,
+				  .wildcards = l->wildcard_subscriptions,
+				  .shared = l->shared_subscriptions,
+				  .subscription_ids = l->subscription_identifiers};
+
+	_Static_assert(sizeof(f.response_topic) == sizeof(c->response_topic), "copied whole");
+	memcpy(f.response_topic, c->response_topic, sizeof(f.response_topic));
+	return f;
+}
+
+#define X(name, word)                                                                              \
+	_Static_assert((u32)CONF_SHARED_##name == (u32)SHARED_##name, "conf and core agree");
+SHARED_STRATEGY_TABLE(X)
+#undef X
+
 void listeners_describe(const struct conf *c, struct core_listener *out)
 {
 	for (u32 i = 0; i < c->listeners; i++) {
 		const struct conf_listener *l = &c->listener[i];
 		out[i] = (struct core_listener){.tls = l->tls,
+						.features = features_of(c, l),
 						.anonymous = l->anonymous_role[0] != '\0',
 						.device = limits_of(&l->limits),
 						.service = service_limits_of(c, l)};
@@ -119,8 +137,10 @@ static void conf_use(struct broker *b, const struct conf *c)
 	memcpy(&b->conf, c, sizeof(*c));
 	b->have_conf = true;
 	listeners_describe(c, l);
-	if (b->hub != NULL)
+	if (b->hub != NULL) {
 		hub_set_listeners(b->hub, l, c->listeners, reload);
+		hub_set_shared(b->hub, (enum shared_strategy)c->shared_strategy);
+	}
 	admission_configure(b->admission, c, connections_most());
 }
 

@@ -71,6 +71,10 @@ static void say_connect(struct device *d)
 		p.props.has = 1ull << 0x21 | (d->persistent ? 1ull << 0x11 : 0);
 		p.props.session_expiry = 3600;
 		p.props.receive_maximum = d->receive_max;
+		if (d->alias_max != 0) {
+			p.props.has |= 1ull << 0x22;
+			p.props.topic_alias_maximum = d->alias_max;
+		}
 	}
 	if (rnd(d, 3) == 0 && !records_full(d->sim)) {
 		u32 rec = record_new(d, true, (u8)rnd(d, 3), false);
@@ -137,6 +141,7 @@ static void connect(struct device *d, bool well)
 	d->c->version = d->version;
 	d->clear_version = s->o.version;
 	d->nowed = 0;
+	memset(d->alias, 0, sizeof(d->alias));
 	say_connect(d);
 }
 
@@ -238,8 +243,9 @@ static void subscribe(struct device *d)
 		struct sub_entry e;
 		random_filter(d->sim->w, b->filter, false);
 		if (d->shares) {
-			char plain[O_TEXT];
-			memcpy(plain, b->filter, O_TEXT);
+			char plain[O_TEXT] = "#"; /* often, so that a group has many members */
+			if (rnd(d, 2) == 0)
+				memcpy(plain, b->filter, O_TEXT);
 			snprintf(b->filter, O_TEXT, "$share/g/%.30s", plain);
 		}
 		for (u32 i = 0; i < D_SUBS; i++) {
@@ -250,7 +256,8 @@ static void subscribe(struct device *d)
 			}
 		}
 		b->granted = 0;
-		b->qos = (u8)rnd(d, 3);
+		/* A member that may lose what it is sent says nothing about the others. */
+		b->qos = (u8)(d->shares ? 1 + rnd(d, 2) : rnd(d, 3));
 		filter_remember(d, b->filter + (d->shares ? strlen("$share/g/") : 0));
 		e = (struct sub_entry){.raw = slice_str(b->filter), .qos = b->qos};
 		pkt_subscribe_encode(&w, (enum mqtt_version)d->version, b->pid, 0, &e, 1);
@@ -477,6 +484,26 @@ static void hear_once(struct device *d, u32 rec, const struct record *r,
 	hear_order(d, rec, r, p);
 }
 
+/* The topic, which an alias may stand for. */
+static void hear_topic(struct device *d, const struct pkt_publish *p, char topic[O_TEXT])
+{
+	u16 alias = PROP_HAS(&p->props, 0x23) ? p->props.topic_alias : 0;
+
+	if (d->version != MQTT_5)
+		alias = 0;
+	CHECK(d, alias <= d->alias_max);
+	if (p->topic_absent) {
+		CHECK(d, alias != 0 && d->alias[alias][0] != 0);
+		memcpy(topic, d->alias[alias], O_TEXT);
+		d->sim->aliases_seen++;
+		return;
+	}
+	memset(topic, 0, O_TEXT);
+	memcpy(topic, p->topic.s.p, MIN(p->topic.s.n, (size_t)O_TEXT - 1));
+	if (alias != 0)
+		memcpy(d->alias[alias], topic, O_TEXT);
+}
+
 static void hear_publish(struct device *d, const struct frame *f, struct slice body)
 {
 	struct pkt_publish p;
@@ -488,7 +515,7 @@ static void hear_publish(struct device *d, const struct frame *f, struct slice b
 	CHECK(d, d->state == D_ON);
 	CHECK(d,
 	      pkt_publish_decode(f, (enum mqtt_version)d->version, FROM_SERVER, body, &p) == E_OK);
-	snprintf(topic, sizeof(topic), "%.*s", (int)p.topic.s.n, (const char *)p.topic.s.p);
+	hear_topic(d, &p, topic);
 	CHECK(d, wanted(d, topic));
 	rec = payload_record(d, p.payload, &will);
 	CHECK(d, rec < d->sim->nrec);

@@ -11,6 +11,7 @@ enum {
 	D_RELEASES = 128,
 	D_ORDERS = 512,
 	D_FILTERS = 64,
+	D_ALIASES = 4,
 	INTERVAL = 4096
 };
 
@@ -48,7 +49,7 @@ struct device {
 	struct sim *sim;
 	u32 n, identity;
 	char id[32];
-	u8 version, receive_max;
+	u8 version, receive_max, alias_max;
 	bool persistent;
 	bool shares;	/* all its subscriptions are shared */
 	bool ephemeral; /* the session of now ends with its connection */
@@ -73,6 +74,7 @@ struct device {
 	u8 got[INTERVAL];		/* how often each message of the interval came */
 	char filter[D_FILTERS][O_TEXT]; /* the last ones that it asked for */
 	u32 nfilters;
+	char alias[D_ALIASES + 1][O_TEXT]; /* what the broker said on this connection */
 	struct order order[D_ORDERS];
 	u32 norders;
 };
@@ -85,7 +87,8 @@ struct sim {
 	u64 seed;
 	struct record *rec; /* of this interval, from base */
 	u32 base, nrec;
-	u64 delivered, checks, retained_seen, wills_seen, must, intervals;
+	u64 delivered, checks, retained_seen, wills_seen, must, shared_must, aliases_seen,
+		intervals;
 };
 
 void device_act(struct device *d);

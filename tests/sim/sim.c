@@ -5,7 +5,8 @@
  *
  * Checked after every step: nobody is told what the oracle forbids; QoS 2 comes once; order holds;
  * the stream that a device reads is valid.  Checked whenever everything has come to rest: no
- * acknowledged message of QoS 1 or 2 is missing where it had to arrive, and the broker's counts are
+ * acknowledged message of QoS 1 or 2 is missing where it had to arrive (one of QoS 1 for a shared
+ * subscription: at some member), and the broker's counts are
  * the simulator's.  At the end nothing is left. */
 #include <getopt.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ static void device_init(struct sim *s, u32 n)
 	snprintf(d->id, sizeof(d->id), "d%u:%u", d->identity, n);
 	d->version = versions[world_random(s->w, sizeof(versions))];
 	d->receive_max = (u8)(1 + world_random(s->w, 20));
+	d->alias_max = (u8)(d->version == MQTT_5 ? world_random(s->w, D_ALIASES + 1) : 0);
 	d->shares = world_random(s->w, 6) == 0;
 	/* MQTT 3.1 is not told whether its session was there. */
 	d->persistent = d->version != MQTT_31 && world_random(s->w, 3) != 0;
@@ -70,6 +72,7 @@ static struct sim *sim_new(u64 seed, u32 shards, u32 devices)
 	s->seed = seed;
 	s->w = world_new(shards, &l);
 	s->w->rng = seed;
+	hub_set_shared(s->w->hub, (enum shared_strategy)(seed % SHARED_STRATEGIES));
 	s->ndev = devices;
 	s->dev = xcalloc(devices, sizeof(*s->dev));
 	s->rec = xcalloc(INTERVAL, sizeof(*s->rec));
@@ -197,18 +200,41 @@ static void come_to_rest(struct sim *s)
 	}
 }
 
-/* Had this device to get that message? */
-static bool must_have(const struct sim *s, const struct device *d, const struct record *r)
+/* A subscription under which this device had to get that message, if nobody shares it; or NULL. */
+static const struct dsub *must_sub(const struct sim *s, const struct device *d,
+				   const struct record *r)
 {
-	if (!d->session || d->shares || r->version != s->o.version || d->since > r->step)
-		return false;
+	if (!d->session || r->version != s->o.version || d->since > r->step)
+		return NULL;
 	for (u32 i = 0; i < D_SUBS; i++) {
 		const struct dsub *b = &d->sub[i];
+		const char *filter = b->filter + (d->shares ? strlen("$share/g/") : 0);
 		if (b->live && b->granted >= 1 && b->step < r->step && b->version == r->version &&
-		    naive_matches(b->filter, r->topic))
-			return oracle_any(&s->o, r->version, d->identity, O_SUBSCRIBE, r->topic);
+		    naive_matches(filter, r->topic) &&
+		    oracle_any(&s->o, r->version, d->identity, O_SUBSCRIBE, r->topic))
+			return b;
 	}
-	return false;
+	return NULL;
+}
+
+/* Of a group that had one such member all the time, somebody got it: whoever had it first and died
+ * has handed it on.  (One group of each message is looked at.) */
+static void check_shared(struct sim *s, u32 k, const struct record *r)
+{
+	const struct device *d = NULL;
+	u32 got = 0;
+
+	for (u32 i = 0; i < s->ndev; i++) {
+		if (!s->dev[i].shares)
+			continue;
+		got += s->dev[i].got[k];
+		if (d == NULL && must_sub(s, &s->dev[i], r) != NULL)
+			d = &s->dev[i];
+	}
+	if (d == NULL)
+		return;
+	s->shared_must++;
+	CHECK(d, got >= 1);
 }
 
 static void check_delivered(struct sim *s)
@@ -217,8 +243,10 @@ static void check_delivered(struct sim *s)
 		const struct record *r = &s->rec[k - s->base];
 		if (r->will || r->qos == 0 || !r->accepted)
 			continue;
+		if (r->qos == 1) /* one of QoS 2 that was sent dies with its member */
+			check_shared(s, k - s->base, r);
 		for (u32 i = 0; i < s->ndev; i++) {
-			if (!must_have(s, &s->dev[i], r))
+			if (s->dev[i].shares || must_sub(s, &s->dev[i], r) == NULL)
 				continue;
 			s->must++;
 			CHECK(&s->dev[i], s->dev[i].got[k - s->base] >= 1);
@@ -310,11 +338,12 @@ static void sim_end(struct sim *s)
 {
 	interval_end(s);
 	printf("sim: seed %llu, %u steps, %u devices, %u shards: %llu deliveries, %llu retained, "
-	       "%llu wills, "
-	       "%llu that had to arrive, %u versions of rights, %llu checks\n",
+	       "%llu wills, %llu by an alias alone, "
+	       "%llu that had to arrive, %llu at some member, %u versions of rights, %llu checks\n",
 	       (unsigned long long)s->seed, s->step, s->ndev, s->w->n,
 	       (unsigned long long)s->delivered, (unsigned long long)s->retained_seen,
-	       (unsigned long long)s->wills_seen, (unsigned long long)s->must, s->o.version + 1,
+	       (unsigned long long)s->wills_seen, (unsigned long long)s->aliases_seen,
+	       (unsigned long long)s->must, (unsigned long long)s->shared_must, s->o.version + 1,
 	       (unsigned long long)s->checks);
 	world_free(&s->w);
 	oracle_end(&s->o);

@@ -86,11 +86,14 @@ static void test_design_example(void **state)
 static void test_values(void **state)
 {
 	good("shards = 4 log_level = debug tls_min_version = 1.3\n"
+	     "shared_strategy = least_loaded response_topic = \"r/{device}/x{clientid}\"\n"
 	     "names = {mqtt.lan, \"*.example.org\"} addresses = {192.168.1.10, 'fd00::1'}\n"
 	     "limits { publish_rate = 7 connect_deadline = 3s session_expiry_max = 2d queue_bytes "
 	     "= 64k }\n"
 	     "service_limits { publish_rate = 9 }\n"
-	     "listener a { bind = \"[::1]:1\" tls = no accept_risk = x }\n"
+	     "listener a { bind = \"[::1]:1\" tls = no accept_risk = x maximum_qos = 1\n"
+	     "  wildcard_subscriptions = off shared_subscriptions = off "
+	     "subscription_identifiers = off }\n"
 	     "listener b { bind = \"192.0.2.1:2\" networks = {10.1.2.3/8, 2001:db8::1/32, "
 	     "192.0.2.7}\n"
 	     "  deny_networks = {10.9.0.0/16}\n"
@@ -100,6 +103,16 @@ static void test_values(void **state)
 	     "anonymous_role = r accept_risk = y}\n");
 	assert_int_equal(conf.shards, 4);
 	assert_int_equal(conf.log_level, 3);
+	assert_int_equal(conf.shared_strategy, CONF_SHARED_LEAST_LOADED);
+	assert_string_equal(conf.response_topic, "r/{device}/x{clientid}");
+	assert_int_equal(conf.listener[0].maximum_qos, 1);
+	assert_false(conf.listener[0].wildcard_subscriptions);
+	assert_false(conf.listener[0].shared_subscriptions);
+	assert_false(conf.listener[0].subscription_identifiers);
+	assert_int_equal(conf.listener[1].maximum_qos, 2);
+	assert_true(conf.listener[1].wildcard_subscriptions);
+	assert_true(conf.listener[1].shared_subscriptions);
+	assert_true(conf.listener[1].subscription_identifiers);
 	assert_int_equal(conf.tls_min, 13);
 	assert_string_equal(conf.name[1], "*.example.org");
 	assert_string_equal(conf.ip[1], "fd00::1");
@@ -147,6 +160,18 @@ static void test_bad_values(void **state)
 	    "auto (one for each processor) or a number from 1 to 64");
 	bad("log_level = loud", 1, "log_level = loud is not possible",
 	    "error, warn, info or debug");
+	bad("shared_strategy = random", 1, "shared_strategy = random is not possible",
+	    "round_robin, sticky, hash_topic or least_loaded");
+	bad("listener a { maximum_qos = 3 }", 1, "maximum_qos = 3 is not possible", "0, 1 or 2");
+	for (u32 i = 0; i < 8; i++) {
+		static const char *const not_topics[] = {"a/+",	 "a/#",	    "/a", "a/",
+							 "a//b", "{device", "$a", "{user}"};
+		char text[64], what[64];
+		snprintf(text, sizeof(text), "response_topic = \"%s\"", not_topics[i]);
+		snprintf(what, sizeof(what), "response_topic = %s is not possible", not_topics[i]);
+		bad(text, 1, what,
+		    "topic, in which {device} and {clientid} stand for the client's own");
+	}
 	bad("tls_min_version = 1.1", 1, "tls_min_version = 1.1 is not possible", "1.2 or 1.3");
 	bad("state_dir = here", 1, "state_dir is not an absolute path",
 	    "write the whole path, from / on");
@@ -360,6 +385,8 @@ static void test_print_parses_back(void **state)
 	print_round("limits { offline_messages = 0 retained_bytes = 0 session_expiry_max = 0ms "
 		    "queue_bytes = 1025 "
 		    "connect_deadline = 1500ms }");
+	print_round("shared_strategy = hash_topic response_topic = \"\"\n"
+		    "listener a { maximum_qos = 0 wildcard_subscriptions = off }");
 	print_round("names = {a.b} addresses = {::1} shards = 2 log_level = warn\n"
 		    "listener a { bind = \"[::1]:1\" tls = off anonymous_role = bench accept_risk "
 		    "= \"q \\\"\\\\ #\" "

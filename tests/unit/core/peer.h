@@ -17,7 +17,7 @@ struct peer_opts {
 	bool persistent; /* clean start 0, and an expiry of an hour in MQTT 5 */
 	bool no_credential;
 	u32 expiry_s;
-	u16 keep_alive_s, receive_max;
+	u16 keep_alive_s, receive_max, alias_max;
 	u32 max_packet;
 	const char *will_topic, *will_payload;
 	u32 will_delay_s;
@@ -46,6 +46,10 @@ static inline void peer_say_connect(struct wconn *c, const struct peer_opts *o)
 	if (o->receive_max != 0) {
 		p.props.has |= 1ull << 0x21;
 		p.props.receive_maximum = o->receive_max;
+	}
+	if (o->alias_max != 0) {
+		p.props.has |= 1ull << 0x22;
+		p.props.topic_alias_maximum = o->alias_max;
 	}
 	if (o->max_packet != 0) {
 		p.props.has |= 1ull << 0x27;

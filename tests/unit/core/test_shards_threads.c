@@ -398,7 +398,8 @@ static void test_shards(void **state)
 	struct hub_options o = {
 		.nshards = SHARDS, .retained_total = 100, .retained_bytes = 1 << 20};
 	struct hub *h = hub_new(&o);
-	struct core_listener l = {.name = "test", .anonymous = true};
+	struct core_listener l = {
+		.name = "test", .anonymous = true, .features = core_features_all()};
 
 	memset(&l.device, 0xff, sizeof(l.device));
 	l.device.topic_aliases = 4;

@@ -161,6 +161,7 @@ struct world *world_new(u32 shards, const struct core_limits *limits)
 			&w->lane[i / W_SHARDS][i % W_SHARDS].head;
 	snprintf(w->listener.name, sizeof(w->listener.name), "test");
 	w->listener.tls = true;
+	w->listener.features = core_features_all();
 	w->listener.device = w->listener.service = limits != NULL ? *limits : world_limits();
 	w->hub = hub_new(&o);
 	hub_set_listeners(w->hub, &w->listener, 1, false);
