@@ -6,7 +6,7 @@ MESON_RELEASE = --buildtype=debugoptimized --prefix=$(PREFIX) --sysconfdir=/etc
 MESON_ASAN = --buildtype=debug -Db_sanitize=address,undefined -Dfuzz=true
 MESON_TSAN = --buildtype=debugoptimized -Db_sanitize=thread
 
-.PHONY: run build test unit asan tsan system fuzz bench perf conformance durability metrics lint format install clean deps deps-test help
+.PHONY: run build test unit asan tsan system fuzz bench perf conformance conformance-faults durability metrics lint format install clean deps deps-test help
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ conformance: build deps-test
 	@meson test -C $(BUILD) --suite conformance --print-errorlogs
 	@PICKET_BUILD=$(abspath $(BUILD)) tests/conformance/report.py
 
+## make conformance-faults  can those tests fail? each against a broker that breaks the rule, two hundred of them in one build
+conformance-faults: build deps-test
+	@tests/conformance/planted.py $(BUILD)-planted
+
 ## make metrics      the budgets of the code (file and function length, assertions, nesting)
 metrics:
 	@scripts/metrics
@@ -85,4 +89,4 @@ deps-test:
 	@scripts/deps build test
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-planted

@@ -58,6 +58,11 @@ class Brokers:
                 self.secrets[role] = self.get("usual")[0].add(role, role, "service")
             return self.secrets[role]
 
+    def deaths(self):
+        """What the logs say of processes that ended by themselves."""
+        logs = "".join(picket.log() for picket, _ in self.running.values())
+        return [line for line in logs.splitlines() if "assertion failed" in line or "child_ended" in line]
+
     def stop(self):
         for picket, _ in self.running.values():
             picket.stop()
@@ -92,6 +97,9 @@ class Mosquitto:
     def secret(self, role):
         return role
 
+    def deaths(self):
+        return [f"mosquitto ended with {p.returncode}" for p, _ in self.running.values() if p.poll() is not None]
+
     def stop(self):
         for process, _ in self.running.values():
             process.terminate()
@@ -106,4 +114,6 @@ def bodies(request, tmp_path_factory):
     run = Bodies(brokers, request.session.items)
     yield run
     run.pool.shutdown()
+    deaths = brokers.deaths()
     brokers.stop()
+    assert not deaths, "DIED " + deaths[0]

@@ -8,6 +8,7 @@ Statements: mqtt-3.1.1.tsv and mqtt-5.0.tsv (rows that bind a server and can be 
 concern what this server does not have.  Ends with 1 when a test fails, or when a statement has neither a test nor a reason."""
 import collections
 import csv
+import os
 import pathlib
 import subprocess
 import sys
@@ -26,12 +27,13 @@ def rows(name):
         return list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-def run(options, quiet=False):
-    """Whether all passed, and (version, id) -> test -> the ways in which it failed, by running the tests."""
+def run(options, quiet=False, env=None):
+    """Whether all passed; (version, id) -> test -> the ways in which it failed; and what pytest said, by running the tests.
+    options: pytest's; without tests among them all are run."""
     found = collections.defaultdict(lambda: collections.defaultdict(list))
     with tempfile.NamedTemporaryFile(suffix=".xml") as f:
-        command = ["/usr/bin/python3", "-m", "pytest", "-q", "--tb=short", f"--junitxml={f.name}", str(HERE), *options]
-        code = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1], check=False)
+        command = ["/usr/bin/python3", "-m", "pytest", "-q", "--tb=short", f"--junitxml={f.name}", *(options if any("::" in o for o in options) else [str(HERE), *options])]
+        code = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1], check=False, env={**os.environ, **(env or {})})
         cases = list(xml.etree.ElementTree.parse(f.name).iter("testcase"))
     if code.returncode != 0 and not quiet:
         print(code.stdout)
@@ -40,7 +42,7 @@ def run(options, quiet=False):
         if m:
             failed = found[m["v"], f"MQTT-{m['n'].replace('_', '.')}-{m['k']}"][m["what"]]
             failed += [m["way"]] * (len(case) != 0)
-    return code.returncode == 0, found
+    return code.returncode == 0, found, code.stdout
 
 
 def show(version, tests, gaps):
@@ -64,7 +66,7 @@ def show(version, tests, gaps):
 
 
 def main():
-    green, tests = run(sys.argv[1:])
+    green, tests, _ = run(sys.argv[1:])
     gaps = {(g["version"], g["id"]): g["reason"] for g in rows("gaps.tsv")}
     totals = {v: show(v, tests, gaps) for v in LISTS}
     known = {(v, r["id"]) for v in LISTS for r in rows(LISTS[v])}

@@ -17,14 +17,12 @@ import re
 
 import pytest
 
-from faults import FAULTS
 from strict import CONNACK, DISCONNECT, Peer
 
 TRANSPORTS = ("tcp", "tls")
 ALL_WAYS = [t + s for s in ("", "-split") for t in TRANSPORTS]
 WAYS = os.environ.get("CONFORMANCE_WAYS", "all").replace("all", " ".join(ALL_WAYS)).split()
-FAULT = os.environ.get("CONFORMANCE_FAULT")
-AT_ONCE = 16
+AT_ONCE = 16  # most of the time of a test is waiting
 LEVEL = {3: 4, 5: 5}
 TEST_NAME = re.compile(r"test_(?P<v>[35])_MQTT_(?P<n>\d+_\d+_\d+)_(?P<k>\d+)__(?P<what>\w+)\[(?P<way>[\w-]+)\]")
 numbers = itertools.count(1)
@@ -47,7 +45,7 @@ class Net:
 
     def raw(self, broker="usual", login=False):
         """A connection on which nothing has been said; to a listener that wants credentials, or to one that wants none."""
-        p = Peer(self.brokers.socket(broker, self.transport, login), LEVEL[self.v], self.split, FAULTS.get(FAULT), FAULT == "stays_open")
+        p = Peer(self.brokers.socket(broker, self.transport, login), LEVEL[self.v], self.split)
         self.peers.append(p)
         return p
 

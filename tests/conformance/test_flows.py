@@ -96,6 +96,11 @@ def pubcomp_says_whether_the_identifier_was_known(net):
         assert p.get(PUBCOMP).code == code
 
 
+for kind in (0x40, 0x50, 0x62, 0x70):
+    suite.refuses(({0x40: "5:3.4.2-1", 0x50: "5:3.5.2-1", 0x62: "5:3.6.2-1", 0x70: "5:3.7.2-1"}[kind],), f"a_reason_that_nobody_knows_{kind:02x}",
+                  bytes([kind, 3, 0, 1, 1]), (0x81, 0x82))
+
+
 @suite.proves("5:4.3.3-9")
 def a_refused_qos_2_message_is_over(net):
     s, p = net.named("narrow", "s" + net.unique), net.named("narrow")
@@ -142,10 +147,11 @@ def every_packet_of_the_server_is_well_formed(net):
     assert {q.kind for q in p.seen} >= {PUBACK, PUBREC, PUBCOMP}
 
 
-for n, bad in enumerate((b"\xc1\0", b"\xe4\0", b"\x41\2\0\1")):
+for n, bad in enumerate((b"\xc1\0", b"\x41\2\0\1")):
     suite.refuses(("3:2.2.2-2", "5:2.1.3-1"), f"reserved_flags_{n}", bad, (0x81,))
 suite.refuses(("5:1.5.5-1",), "length_not_in_its_shortest_form", b"\xc0\x80\0", (0x81,))
-suite.refuses(("3:4.8.0-1",), "length_of_five_bytes", b"\x30\xff\xff\xff\xff\x01")
+for n, bad in enumerate((b"\x30\xff\xff\xff\xff\x01", b"\xc0\x80\x80\x80\x80\0")):
+    suite.refuses(("3:4.8.0-1", "5:1.5.5-1"), f"length_of_five_bytes_{n}", bad, (0x81,))
 
 
 @suite.proves("3:7.1.1-1", "5:4.2.0-1")
@@ -172,14 +178,16 @@ def nothing_beyond_the_specification_is_needed(net):
 
 # ---- DISCONNECT ------------------------------------------------------------------------------
 
-@suite.proves("3:3.14.1-1", "5:3.14.1-1")
+@suite.proves("3:3.14.1-1", "5:3.14.1-1", "3:2.2.2-2", "5:2.1.3-1")
 def disconnect_flags(net):
+    """Not a goodbye: the will is said."""
     s, will = net.peer("s"), net.topic("will")
     s.sub(will)
-    p = net.peer("p", will=(will, "gone", 0, False))
-    p.send_all(b"\xe1\0")
-    check_refused(net, p, (0x81,))
-    assert s.take().payload == b"gone"
+    for bad in (b"\xe1\0", b"\xe4\0"):
+        p = net.peer("p", will=(will, "gone", 0, False))
+        p.send_all(bad)
+        check_refused(net, p, (0x81,))
+        assert s.take().payload == b"gone"
 
 
 PROVOCATIONS = {b"\xc1\0": 0x81, b"\x30\4\0\0\0x": 0x82, b"\x30\7\0\1a\3\x23\0\0": 0x94, b"\xf0\0": 0x82, b"\x82\3\0\1\0": 0x82,
