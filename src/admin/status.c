@@ -43,15 +43,15 @@ json_t *status_listener(const struct conf_listener *l)
 		json_array_append_new(spoken, json_string("mqtt"));
 	if (l->websocket)
 		json_array_append_new(spoken, json_string("websocket"));
-	if (!l->tls)
+	if (!l->tls && !l->local)
 		json_array_append_new(risks, json_string("plaintext"));
 	if (l->anonymous_role[0] != 0)
 		json_array_append_new(risks, json_string("anonymous"));
-	return json_pack("{s:s,s:s,s:s,s:i,s:b,s:b,s:o,s:o,s:s,s:s,s:o}", "name", l->name, "bind",
-			 l->bind, "address", l->address, "port", (int)l->port, "tls", l->tls,
-			 "loopback", l->loopback, "protocols", spoken, "authenticators", who,
-			 "anonymous_role", l->anonymous_role, "accept_risk", l->accept_risk,
-			 "risks", risks);
+	return json_pack("{s:s,s:s,s:s,s:i,s:b,s:b,s:b,s:s,s:o,s:o,s:s,s:s,s:o}", "name", l->name,
+			 "bind", l->bind, "address", l->address, "port", (int)l->port, "tls",
+			 l->tls, "loopback", l->loopback, "local", l->local, "interface",
+			 l->interface, "protocols", spoken, "authenticators", who, "anonymous_role",
+			 l->anonymous_role, "accept_risk", l->accept_risk, "risks", risks);
 }
 
 static void conf_json(json_t *out, const struct conf *c)

@@ -24,6 +24,7 @@ static const struct op ops[] = {
 	{"identity.restore", op_identity_restore},
 	{"identity.remove", op_identity_remove},
 	{"identity.roles", op_identity_roles},
+	{"identity.local", op_identity_local},
 	{"role.list", op_role_list},
 	{"role.show", op_role_show},
 	{"role.set", op_role_set},

@@ -60,9 +60,9 @@ json_t *identity_json(struct auth *a, const struct identity *i);
 typedef void call_fn(struct auth *a, struct call *c);
 call_fn op_identity_add, op_identity_list, op_identity_show, op_identity_rotate,
 	op_identity_password, op_identity_revoke, op_identity_restore, op_identity_remove,
-	op_identity_roles, op_role_list, op_role_show, op_role_set, op_role_allow, op_role_deny,
-	op_role_remove, op_policy_export, op_policy_check, op_policy_apply, op_policy_confirm,
-	op_policy_rollback, op_explain, op_status;
+	op_identity_roles, op_identity_local, op_role_list, op_role_show, op_role_set,
+	op_role_allow, op_role_deny, op_role_remove, op_policy_export, op_policy_check,
+	op_policy_apply, op_policy_confirm, op_policy_rollback, op_explain, op_status;
 /* The handler of an operation; NULL.  needs_admin is filled from the table. */
 call_fn *call_handler(const char *op, bool *needs_admin);
 

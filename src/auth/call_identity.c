@@ -37,13 +37,17 @@ static void client_id_words(const struct identity *i, char *out, size_t cap)
 json_t *identity_json(struct auth *a, const struct identity *i)
 {
 	char client_id[LIM_CLIENT_ID + LIM_NAME + 8];
+	json_t *j;
 
 	client_id_words(i, client_id, sizeof(client_id));
-	return json_pack("{s:I, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:i}", "id",
-			 (json_int_t)i->id, "name", i->name, "kind", kind_word(i->kind), "status",
-			 status_word(i->status), "roles", roles_json(a, i), "group", i->group,
-			 "client_id", client_id, "created", (json_int_t)i->created, "last_seen",
-			 (json_int_t)i->last_seen, "credentials", (int)i->credentials);
+	j = json_pack("{s:I, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:i}", "id", (json_int_t)i->id,
+		      "name", i->name, "kind", kind_word(i->kind), "status", status_word(i->status),
+		      "roles", roles_json(a, i), "group", i->group, "client_id", client_id,
+		      "created", (json_int_t)i->created, "last_seen", (json_int_t)i->last_seen,
+		      "credentials", (int)i->credentials);
+	if (i->uid_serial != 0)
+		json_object_set_new(j, "unix_user", json_integer((json_int_t)i->uid));
+	return j;
 }
 
 static json_t *credentials_json(struct auth *a, const struct identity *i)
@@ -414,6 +418,8 @@ void op_identity_revoke(struct auth *a, struct call *c)
 	e = identity_set_status(a->db, i.id, STATUS_REVOKED, reason);
 	if (e == E_OK)
 		e = credential_end_below(a->db, i.id, ALL_NUMBERS, CRED_REVOKED, auth_wall(a));
+	if (e == E_OK)
+		e = identity_clear_uid(a->db, i.id);
 	if (e == E_OK)
 		e = change_identity(a, &c->change, i.id);
 	if (!call_end(a, c, e))

@@ -16,6 +16,7 @@ static enum answer by_certificate(struct auth *a, struct login *l)
 }
 
 static enum answer (*const authenticators[AUTHENTICATOR_N])(struct auth *a, struct login *l) = {
+	[AUTHENTICATOR_PEER] = by_peer,
 	[AUTHENTICATOR_CERTIFICATE] = by_certificate,
 	[AUTHENTICATOR_TOKEN] = by_token,
 	[AUTHENTICATOR_PASSWORD] = by_password,

@@ -21,6 +21,8 @@ struct login {
 	struct slice client_id, username, password, cert_cn, cert_san;
 	u8 source[FAIRQ_KEY]; /* the source's prefix: /32 or /64 */
 	bool tls;
+	bool local; /* through a unix socket, by the user uid */
+	u32 uid;
 	u32 step;	       /* of the listener's authenticators, the one that is asked */
 	struct identity named; /* whom the user name names; id 0: nobody */
 	/* Of ANSWER_ALLOW: who it is, and by what (number 0: no credential of the store). */
@@ -44,6 +46,7 @@ struct login *login_keep(struct login *l) MUST;
 void login_drop(struct login **l);
 
 /* What a listener's authenticators are made of; by_NAME.c. */
+enum answer by_peer(struct auth *a, struct login *l);
 enum answer by_token(struct auth *a, struct login *l);
 enum answer by_password(struct auth *a, struct login *l);
 

@@ -46,6 +46,13 @@ enum err change_identity(struct auth *a, struct change *c, u64 identity)
 	return identity_set_generation(a->db, identity, generation);
 }
 
+u32 change_serial(const struct auth *a, const struct change *c)
+{
+	ASSERT(c->open);
+	ASSERT(a->generation < INT32_MAX);
+	return (u32)a->generation + 1;
+}
+
 void change_policy(struct change *c)
 {
 	ASSERT(c->open);
@@ -164,6 +171,7 @@ static enum err send_identity(struct auth *a, const struct out *o)
 	m.status = i.removed ? STATUS_REVOKED : i.status;
 	m.kind = i.kind;
 	m.credential_min = i.credential_min == 0 ? UINT32_MAX : i.credential_min;
+	m.local_min = i.uid_serial == 0 ? UINT32_MAX : VERDICT_LOCAL | i.uid_serial;
 	verdict_rights(&w, &i);
 	ASSERT(w.err == E_OK);
 	return a->env->to_broker(a->env->arg, IPC_IDENTITY, 0, &m, wr_done(&w), -1);

@@ -13,6 +13,9 @@
 enum err change_begin(struct auth *a, struct change *c) MUST;
 /* Rights or status of this identity change in this transaction. */
 enum err change_identity(struct auth *a, struct change *c, u64 identity) MUST;
+/* For what the broker is to tell apart from before this change: higher than in any change that was,
+ * at least 1, less than 2^31. */
+u32 change_serial(const struct auth *a, const struct change *c);
 void change_policy(struct change *c);
 /* E_OK: durable and on its way; call (may be NULL) waits for it.  On an error nothing was changed.
  */

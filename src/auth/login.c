@@ -4,6 +4,7 @@
 #include "auth/chain.h"
 #include "auth/login.h"
 #include "auth/verdict.h"
+#include "base/addr.h"
 #include "base/log.h"
 #include "base/rd.h"
 
@@ -59,6 +60,7 @@ static enum err login_read(struct auth *a, struct login *l, const struct m_login
 		return E_IPC;
 	l->listener = &c->listener[m->listener];
 	l->tls = m->tls != 0;
+	l->local = addr_is_uid(m->addr, &l->uid);
 	source_prefix(m->addr, l->source);
 	return E_OK;
 }
@@ -128,6 +130,24 @@ static void login_anonymous(struct auth *a, const struct login *l)
 	verdict_allow(a, l->id, &i, 0, 0);
 }
 
+/* A user of this machine needs no secret where the listener asks the kernel. */
+static bool login_by_peer(const struct login *l, const struct m_login *m)
+{
+	return l->local && !m->has_password && (!m->has_username || l->username.n != 0) &&
+	       conf_authenticates(l->listener, AUTHENTICATOR_PEER);
+}
+
+/* No word of who it is: whoever its user id says, else nobody in particular. */
+static void login_silent(struct auth *a, struct login *l, const struct m_login *m)
+{
+	struct identity i;
+
+	if (login_by_peer(l, m) && identity_by_uid(a->db, l->uid, &i) != E_NOT_FOUND)
+		chain_start(a, l);
+	else
+		login_anonymous(a, l);
+}
+
 static void login_check(struct auth *a, u64 id, const struct m_login *m, struct slice tail)
 {
 	struct login l = {.id = id};
@@ -139,7 +159,9 @@ static void login_check(struct auth *a, u64 id, const struct m_login *m, struct 
 	else if (l.client_id.n > LIM_CLIENT_ID)
 		verdict_deny(a, id, E_CLIENT_ID);
 	else if (!claims)
-		login_anonymous(a, &l);
+		login_silent(a, &l, m);
+	else if (login_by_peer(&l, m) && l.username.n <= LIM_NAME)
+		chain_start(a, &l);
 	else if (!m->has_username || !m->has_password || l.username.n == 0 || l.password.n == 0 ||
 		 l.username.n > LIM_NAME || l.password.n > sizeof((struct secret){0}.b))
 		verdict_deny(a, id, E_CREDENTIAL); /* empty never authenticates (I19) */

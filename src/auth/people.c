@@ -82,6 +82,8 @@ static enum err identity_fill(struct db *d, sqlite3_stmt *st, struct identity *o
 	out->removed = col_num(st, 9) != 0;
 	out->credentials = (u32)col_num(st, 10);
 	out->credential_min = (u32)col_num(st, 11);
+	out->uid = (u32)col_num(st, 12);
+	out->uid_serial = (u32)col_num(st, 13);
 	sqlite3_reset(st);
 	/* The file's own checks say so too; a file may lie (I28). */
 	if (out->kind >= KIND_ANONYMOUS || out->status > STATUS_SUSPENDED)
@@ -180,6 +182,38 @@ enum err identity_set_attributes(struct db *d, u64 id, const char *group, const 
 	return db_done(d, st);
 }
 
+enum err identity_set_uid(struct db *d, u64 id, u32 uid, u32 serial)
+{
+	sqlite3_stmt *st = db_use(d, SQL_LOCAL_PUT);
+
+	ASSERT(serial != 0);
+	bind_num(st, 1, id);
+	bind_num(st, 2, uid);
+	bind_num(st, 3, serial);
+	return db_done(d, st);
+}
+
+enum err identity_clear_uid(struct db *d, u64 id)
+{
+	sqlite3_stmt *st = db_use(d, SQL_LOCAL_DEL);
+
+	bind_num(st, 1, id);
+	return db_done(d, st);
+}
+
+enum err identity_by_uid(struct db *d, u32 uid, struct identity *out)
+{
+	sqlite3_stmt *st = db_use(d, SQL_LOCAL_BY_UID);
+	enum err e;
+	u64 id;
+
+	bind_num(st, 1, uid);
+	e = db_row(d, st);
+	id = e == E_OK ? col_num(st, 0) : 0;
+	sqlite3_reset(st);
+	return e == E_OK ? identity_by_id(d, id, out) : e;
+}
+
 enum err identity_set_status(struct db *d, u64 id, enum identity_status s, const char *reason)
 {
 	sqlite3_stmt *st = db_use(d, SQL_IDENTITY_STATUS);
@@ -208,6 +242,8 @@ enum err identity_remove(struct db *d, u64 id)
 	e = db_done(d, st);
 	if (e == E_OK)
 		e = identity_set_roles(d, id, NULL, 0);
+	if (e == E_OK)
+		e = identity_clear_uid(d, id);
 	if (e != E_OK)
 		return e;
 	st = db_use(d, SQL_SOURCE_DEL);

@@ -12,9 +12,10 @@
 enum {
 	LIM_NAME = 128,
 	LIM_CLIENT_ID = 256,
-	LIM_ROLES = 64,	   /* of one identity */
-	LIM_PASSWORDS = 1, /* in force at once, so that a check is always one hash */
-	LIM_TOKENS = 8,	   /* in force at once: old ones that overlap with the newest */
+	LIM_ROLES = 64,	     /* of one identity */
+	LIM_PASSWORDS = 1,   /* in force at once, so that a check is always one hash */
+	LIM_TOKENS = 8,	     /* in force at once: old ones that overlap with the newest */
+	UID_UNKNOWN = 65534, /* whom the kernel names instead of a user it does not know */
 };
 
 enum credential_type { CRED_TOKEN = 1, CRED_PASSWORD = 2 };
@@ -44,6 +45,7 @@ struct identity {
 	u32 credentials;    /* in force */
 	u32 credential_min; /* the lowest number in force; 0: none */
 	u32 role[LIM_ROLES], nroles;
+	u32 uid, uid_serial; /* the user of this machine who it is; serial 0: none */
 };
 
 const char *kind_word(enum identity_kind k);
@@ -69,6 +71,12 @@ enum err identity_set_status(struct db *d, u64 id, enum identity_status s, const
 enum err identity_set_generation(struct db *d, u64 id, u64 generation) MUST;
 /* The name is free again, the id stays used. */
 enum err identity_remove(struct db *d, u64 id) MUST;
+
+/* Which user of this machine it is; serial is higher than any before.  E_EXISTS: somebody else is.
+ */
+enum err identity_set_uid(struct db *d, u64 id, u32 uid, u32 serial) MUST;
+enum err identity_clear_uid(struct db *d, u64 id) MUST;
+enum err identity_by_uid(struct db *d, u32 uid, struct identity *out) MUST;
 
 enum err credential_add(struct db *d, u64 identity, enum credential_type t, struct slice hash,
 			u64 now_ms, u32 *number) MUST;

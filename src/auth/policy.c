@@ -99,6 +99,8 @@ enum err policy_identity_text(struct db *d, const struct identity *i, struct tex
 		text_addf(t, " group %s;", i->group);
 	if (i->client_id[0] != '\0')
 		text_addf(t, " client-id \"%s\";", i->client_id);
+	if (i->uid_serial != 0)
+		text_addf(t, " unix-user %u;", i->uid);
 	text_add(t, " }\n");
 	return E_OK;
 }

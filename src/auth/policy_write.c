@@ -139,6 +139,8 @@ static bool view_read(struct auth *a, struct call *c, const struct policy_identi
 	snprintf(out->name, sizeof(out->name), "%s", v->name);
 	snprintf(out->group, sizeof(out->group), "%s", v->group == NULL ? "" : v->group);
 	snprintf(out->client_id, sizeof(out->client_id), "%s", client_id);
+	out->uid = v->uid;
+	out->uid_serial = v->has_uid ? change_serial(a, &c->change) : 0;
 	return view_roles(a, c, v, out);
 }
 
@@ -155,6 +157,43 @@ static bool roles_same(const struct identity *x, const struct identity *y)
 	return same;
 }
 
+static bool uid_same(const struct identity *x, const struct identity *y)
+{
+	return (x->uid_serial == 0) == (y->uid_serial == 0) &&
+	       (x->uid_serial == 0 || x->uid == y->uid);
+}
+
+/* Those whose user id changes give it back before anybody takes one, so that two may swap. */
+static enum err uids_release(struct auth *a, struct call *c, const struct policy_doc *doc)
+{
+	struct policy_identity_view v;
+	struct identity i;
+	enum err e = E_OK;
+
+	for (u32 n = 0; e == E_OK && n < policy_identity_count(doc); n++) {
+		policy_identity_at(doc, n, &v);
+		e = identity_by_name(a->db, slice_str(v.name), &i);
+		if (e == E_OK && i.uid_serial != 0 && (!v.has_uid || v.uid != i.uid)) {
+			e = identity_clear_uid(a->db, i.id);
+			if (e == E_OK)
+				e = change_identity(a, &c->change, i.id);
+		}
+		e = e == E_NOT_FOUND ? E_OK : e;
+	}
+	return e;
+}
+
+static enum err uid_take(struct auth *a, struct call *c, const struct identity *want, u64 id)
+{
+	enum err e = identity_set_uid(a->db, id, want->uid, want->uid_serial);
+
+	if (e != E_EXISTS)
+		return e;
+	call_refuse(c, CODE_UID_TAKEN, "\"%s\": another identity is the local user %u already",
+		    want->name, want->uid);
+	return E_OK;
+}
+
 static enum err identity_update(struct auth *a, struct call *c, const struct identity *old,
 				const struct identity *want)
 {
@@ -166,12 +205,14 @@ static enum err identity_update(struct auth *a, struct call *c, const struct ide
 		return E_OK;
 	}
 	if (roles_same(old, want) && strcmp(old->group, want->group) == 0 &&
-	    strcmp(old->client_id, want->client_id) == 0)
+	    strcmp(old->client_id, want->client_id) == 0 && uid_same(old, want))
 		return E_OK;
 	if (!roles_same(old, want))
 		e = identity_set_roles(a->db, old->id, want->role, want->nroles);
 	if (e == E_OK)
 		e = identity_set_attributes(a->db, old->id, want->group, want->client_id);
+	if (e == E_OK && !uid_same(old, want) && want->uid_serial != 0)
+		e = uid_take(a, c, want, old->id);
 	return e == E_OK ? change_identity(a, &c->change, old->id) : e;
 }
 
@@ -180,9 +221,9 @@ static enum err identities_write(struct auth *a, struct call *c, const struct po
 {
 	struct policy_identity_view v;
 	struct identity old, want;
-	enum err e = E_OK;
+	enum err e = uids_release(a, c, doc);
 
-	for (u32 n = 0; e == E_OK && n < policy_identity_count(doc); n++) {
+	for (u32 n = 0; e == E_OK && !c->stopped && n < policy_identity_count(doc); n++) {
 		policy_identity_at(doc, n, &v);
 		if (!view_read(a, c, &v, &want))
 			return E_OK;
@@ -191,6 +232,8 @@ static enum err identities_write(struct auth *a, struct call *c, const struct po
 			e = identity_update(a, c, &old, &want);
 		} else if (e == E_NOT_FOUND) {
 			e = identity_add(a->db, &want, auth_wall(a));
+			if (e == E_OK && want.uid_serial != 0)
+				e = uid_take(a, c, &want, want.id);
 			json_array_append_new(created, json_integer((json_int_t)want.id));
 		}
 	}

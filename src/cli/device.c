@@ -21,6 +21,11 @@ int cmd_device_roles(struct cli *c)
 	return identity_roles(c);
 }
 
+int cmd_device_local(struct cli *c)
+{
+	return identity_local(c);
+}
+
 int cmd_device_rotate(struct cli *c)
 {
 	return identity_rotate(c);

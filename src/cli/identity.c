@@ -1,4 +1,5 @@
 /* identity: add, rotate and restore hand out credentials; the rest asks auth and prints. */
+#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -345,6 +346,35 @@ int identity_roles(struct cli *c)
 	return ask_auth_four(c, call);
 }
 
+/* A number, or a name that this machine knows. */
+static bool user_id(const char *user, u64 *uid)
+{
+	const struct passwd *pw;
+
+	if (num_parse(slice_str(user), UINT32_MAX - 1, uid) == E_OK)
+		return true;
+	pw = getpwnam(user);
+	if (pw != NULL)
+		*uid = pw->pw_uid;
+	return pw != NULL;
+}
+
+int identity_local(struct cli *c)
+{
+	json_t *call = name_call(c, "identity.local");
+	u64 uid = 0;
+
+	if (strcmp(c->arg[1], "nobody") != 0 && !user_id(c->arg[1], &uid)) {
+		json_decref(call);
+		fprintf(c->err, "usage    this machine has no user of that name; name one, or its "
+				"number, or nobody\n");
+		return CLI_USAGE;
+	}
+	if (strcmp(c->arg[1], "nobody") != 0)
+		json_object_set_new(call, "uid", json_integer((json_int_t)uid));
+	return ask_auth_four(c, call);
+}
+
 int identity_revoke(struct cli *c)
 {
 	json_t *call = name_call(c, "identity.revoke");
@@ -462,6 +492,11 @@ static void show_person(struct cli *c, const json_t *id)
 	out_line(c->out, "roles", text[0] ? text : "none: may do nothing");
 	out_line(c->out, "group", text_of(id, "group"));
 	out_line(c->out, "clients", text_of(id, "client_id"));
+	if (json_object_get(id, "unix_user") != NULL) {
+		snprintf(text, sizeof(text), "user id %llu, at a unix socket",
+			 (unsigned long long)number_of(id, "unix_user"));
+		out_line(c->out, "local", text);
+	}
 	out_ago(number_of(id, "last_seen"), clock_wall_ms(), text, sizeof(text));
 	out_line(c->out, "seen", text);
 	out_line(c->out, "logins",

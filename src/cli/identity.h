@@ -11,6 +11,7 @@ int identity_show(struct cli *c);
 int identity_roles(struct cli *c);
 int identity_rotate(struct cli *c);
 int identity_password(struct cli *c);
+int identity_local(struct cli *c);
 int identity_revoke(struct cli *c);
 int identity_restore(struct cli *c);
 int identity_remove(struct cli *c);

@@ -10,14 +10,15 @@
 #include "cli/site.h"
 #include "ipc/codes.h"
 
-/* The listener that devices use: the first with TLS, else the first. */
+/* The listener that devices use: the first with TLS, else the first that is no unix socket. */
 static const json_t *listener_pick(const json_t *status)
 {
 	const json_t *list = json_object_get(status, "listeners"), *l;
 	size_t i;
 
 	json_array_foreach(list, i, l) if (json_is_true(json_object_get(l, "tls"))) return l;
-	return json_array_get(list, 0);
+	json_array_foreach(list, i, l) if (!json_is_true(json_object_get(l, "local"))) return l;
+	return NULL;
 }
 
 static bool is_address(const char *s)

@@ -88,7 +88,14 @@ bool report_listeners(FILE *f, const json_t *s)
 	{
 		out_word(f, "listen");
 		out_member(f, l, "bind");
-		fprintf(f, "  %s  ", json_is_true(json_object_get(l, "tls")) ? "tls" : "PLAINTEXT");
+		if (has_text(l, "interface")) {
+			fputs(" by ", f);
+			out_member(f, l, "interface");
+		}
+		fprintf(f, "  %s  ",
+			json_is_true(json_object_get(l, "tls"))	    ? "tls"
+			: json_is_true(json_object_get(l, "local")) ? "local"
+								    : "PLAINTEXT");
 		out_member(f, l, "name");
 		fputs("  who: ", f);
 		list_words(f, json_object_get(l, "authenticators"), ", ");

@@ -21,6 +21,11 @@ int cmd_user_roles(struct cli *c)
 	return identity_roles(c);
 }
 
+int cmd_user_local(struct cli *c)
+{
+	return identity_local(c);
+}
+
 int cmd_user_rotate(struct cli *c)
 {
 	return identity_rotate(c);

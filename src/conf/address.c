@@ -27,6 +27,20 @@ static bool ip_loopback(const u8 b[16])
 	return memcmp(b, six, 16) == 0 || (addr_is_v4(b) && b[12] == 127);
 }
 
+/* "unix:/run/picket/mqtt.sock" */
+static bool parse_local(const char *path, struct conf_listener *l)
+{
+	size_t n = strlen(path);
+
+	if (path[0] != '/' || n >= sizeof(l->address) || path[n - 1] == '/')
+		return false;
+	snprintf(l->bind, sizeof(l->bind), "unix:%s", path);
+	snprintf(l->address, sizeof(l->address), "%s", path);
+	l->port = 0;
+	l->local = l->loopback = true;
+	return true;
+}
+
 /* "*:8883", "192.0.2.1:1883", "[2001:db8::1]:8883" */
 bool conf_parse_bind(const char *text, struct conf_listener *l)
 {
@@ -37,6 +51,9 @@ bool conf_parse_bind(const char *text, struct conf_listener *l)
 	u64 port;
 	size_t n;
 
+	l->local = false;
+	if (strncmp(text, "unix:", 5) == 0)
+		return parse_local(text + 5, l);
 	if (colon == NULL || num_parse(slice_str(colon + 1), 65535, &port) != E_OK || port == 0)
 		return false;
 	n = (size_t)(colon - text);

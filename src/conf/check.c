@@ -27,22 +27,23 @@ static bool check_risk(struct parse *p, const struct conf_listener *l, u32 line)
 {
 	bool anonymous = l->anonymous_role[0] != '\0';
 	bool open = l->allow.n == 0 && !l->proxy; /* proxies are named, too */
-	bool risky = !l->tls || anonymous || l->limits_none;
+	bool plain = !l->tls && !l->local;
+	bool risky = plain || anonymous || l->limits_none;
 
 	if (risky && l->accept_risk[0] == '\0')
 		return listener_bad(p, l, line,
-				    !l->tls	? "is plaintext without accept_risk"
+				    plain	? "is plaintext without accept_risk"
 				    : anonymous ? "lets anonymous clients in without accept_risk"
 						: "lifts all limits without accept_risk",
 				    "add accept_risk = \"the reason\", or take the option away");
 	if (l->limits_none && !l->loopback)
 		return listener_bad(p, l, line, "lifts all limits off loopback",
 				    "bind it to 127.0.0.1 or [::1], or set single limits");
-	if ((!l->tls || anonymous) && !l->loopback && open)
+	if ((plain || anonymous) && !l->loopback && open)
 		return listener_bad(
 			p, l, line,
-			!l->tls ? "is plaintext off loopback without networks"
-				: "lets anonymous clients in off loopback without networks",
+			plain ? "is plaintext off loopback without networks"
+			      : "lets anonymous clients in off loopback without networks",
 			"add networks = {\"192.168.1.0/24\"}: who may connect");
 	return true;
 }
@@ -88,6 +89,30 @@ static bool check_websocket(struct parse *p, const struct conf_listener *l, u32 
 	return true;
 }
 
+/* A unix socket knows its peers by their user ids, and by nothing that belongs to a network. */
+static bool check_local(struct parse *p, const struct conf_listener *l, u32 line)
+{
+	static const char hint[] = "take the option away, or bind to an address and port";
+
+	if (!l->local && conf_authenticates(l, AUTHENTICATOR_PEER))
+		return listener_bad(p, l, line, "takes peers, but is no unix socket",
+				    "take peer out of authenticators, or bind = \"unix:/PATH\"");
+	if (!l->local && l->socket_group[0] != '\0')
+		return listener_bad(p, l, line, "has a socket_group, but is no unix socket",
+				    "take it away, or bind = \"unix:/PATH\"");
+	if (!l->local)
+		return true;
+	if (l->tls)
+		return listener_bad(p, l, line, "is a unix socket, which has no TLS",
+				    "leave tls out: what goes through it stays on this machine");
+	if (l->interface[0] != '\0' || l->proxy)
+		return listener_bad(p, l, line, "is a unix socket, which has no interface or proxy",
+				    hint);
+	if (l->allow.n != 0 || l->deny.n != 0)
+		return listener_bad(p, l, line, "is a unix socket, which is in no network", hint);
+	return true;
+}
+
 static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 {
 	if ((l->certificate[0] == '\0') != (l->key[0] == '\0'))
@@ -103,7 +128,8 @@ static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 				    "name token or password in authenticators");
 	if (l->limits_none)
 		conf_limits_lift(&l->limits);
-	return check_proxy(p, l, line) && check_websocket(p, l, line) && check_risk(p, l, line);
+	return check_local(p, l, line) && check_proxy(p, l, line) && check_websocket(p, l, line) &&
+	       check_risk(p, l, line);
 }
 
 bool conf_check(struct parse *p, struct conf *c)
@@ -115,6 +141,10 @@ bool conf_check(struct parse *p, struct conf *c)
 		for (u32 j = 0; j < i; j++) {
 			if (strcmp(c->listener[j].address, l->address) != 0 ||
 			    c->listener[j].port != l->port)
+				continue;
+			/* Two interfaces have each its own ports. */
+			if (c->listener[j].interface[0] != '\0' && l->interface[0] != '\0' &&
+			    strcmp(c->listener[j].interface, l->interface) != 0)
 				continue;
 			conf_bad(p, p->name_lines[i], "give each listener a port of its own",
 				 "listeners %s and %s share %s", c->listener[j].name, l->name,

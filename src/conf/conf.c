@@ -58,6 +58,15 @@ void conf_listener_defaults(struct conf_listener *l, const char *name,
 	l->limits = *limits;
 }
 
+void conf_local_authenticators(struct conf_listener *l)
+{
+	static const u8 usual[] = {AUTHENTICATOR_PEER, AUTHENTICATOR_TOKEN, AUTHENTICATOR_PASSWORD};
+
+	ASSERT(l->local);
+	memcpy(l->authenticator, usual, sizeof(usual));
+	l->authenticators = sizeof(usual);
+}
+
 void conf_defaults(struct conf *c)
 {
 	memset(c, 0, sizeof(*c)); /* padding, too: the bytes travel to other processes */
@@ -160,7 +169,8 @@ static bool listener_valid(const struct conf_listener *l)
 		if (!ENDS(l->origin[i]))
 			return false;
 	}
-	return ENDS(l->websocket_path) && ENDS(l->name) && ENDS(l->bind) && ENDS(l->address) &&
+	return ENDS(l->websocket_path) && ENDS(l->name) && ENDS(l->interface) &&
+	       ENDS(l->socket_group) && ENDS(l->bind) && ENDS(l->address) &&
 	       ENDS(l->anonymous_role) && ENDS(l->accept_risk) && ENDS(l->certificate) &&
 	       ENDS(l->key) && l->allow.n <= CONF_NETS && l->deny.n <= CONF_NETS &&
 	       l->proxies.n <= CONF_NETS;

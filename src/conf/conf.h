@@ -40,6 +40,7 @@ struct conf_nets {
 /* Ways in which a client may prove who it is.  A listener names those that it takes, in the order
  * in which they are asked. */
 #define AUTHENTICATORS(X)                                                                          \
+	X(PEER, "peer")                                                                            \
 	X(CERTIFICATE, "certificate")                                                              \
 	X(TOKEN, "token")                                                                          \
 	X(PASSWORD, "password")
@@ -49,11 +50,15 @@ enum authenticator { AUTHENTICATORS(X) AUTHENTICATOR_N };
 
 struct conf_listener {
 	char name[32];
-	char bind[128];	  /* "*:8883", "127.0.0.1:1883", "[::1]:8883" */
-	char address[64]; /* taken apart: "" means every address */
-	u16 port;
+	char bind[128];	    /* "*:8883", "127.0.0.1:1883", "[::1]:8883", "unix:/run/x.sock" */
+	char address[108];  /* taken apart: "" means every address; of a unix socket its path */
+	u16 port;	    /* 0: a unix socket */
+	char interface[16]; /* "": any */
+	u32 socket_mode;    /* of a unix socket; and who owns it, "": as it comes */
+	char socket_group[32];
 	bool tls;
-	bool loopback;			   /* the address is a loopback one */
+	bool local;			   /* a unix socket */
+	bool loopback;			   /* the address is a loopback one, or it is local */
 	u8 authenticators;		   /* how many */
 	u8 authenticator[AUTHENTICATOR_N]; /* enum authenticator, in the order of asking */
 	bool mqtt, websocket;		   /* what is spoken on it; one of them at least */

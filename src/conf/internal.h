@@ -91,5 +91,7 @@ void option_print_range(FILE *f, const struct option *o);
 /* A listener as it is before its section is read; its limits are the global ones. */
 void conf_listener_defaults(struct conf_listener *l, const char *name,
 			    const struct conf_limits *limits);
+/* Those of a unix socket where its section does not name any. */
+void conf_local_authenticators(struct conf_listener *l);
 
 #endif

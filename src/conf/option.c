@@ -308,6 +308,36 @@ static bool set_bind(struct parse *p, const struct option *o, void *base, const 
 	return conf_parse_bind(v->v[0], base) || bad_value(p, o, v, 0);
 }
 
+static bool set_interface(struct parse *p, const struct option *o, void *base,
+			  const struct values *v)
+{
+	const char *s = v->v[0];
+
+	if (strlen(s) >= o->size || strpbrk(s, "/: \t") != NULL || strcmp(s, ".") == 0 ||
+	    strcmp(s, "..") == 0)
+		return bad_value(p, o, v, 0);
+	return set_text(p, o, base, v);
+}
+
+static bool set_mode(struct parse *p, const struct option *o, void *base, const struct values *v)
+{
+	const char *s = v->v[0];
+	size_t n = strlen(s);
+	u32 mode = 0;
+
+	if (n < 3 || n > 4 || strspn(s, "01234567") != n || (n == 4 && s[0] != '0'))
+		return bad_value(p, o, v, 0);
+	for (; *s != '\0'; s++)
+		mode = mode * 8 + (u32)(*s - '0');
+	*(u32 *)field(o, base) = mode;
+	return true;
+}
+
+static void print_mode(FILE *f, const struct option *o, const void *base)
+{
+	fprintf(f, "\"%04o\"", *(const u32 *)field_const(o, base));
+}
+
 #define X(name, word) [AUTHENTICATOR_##name] = (word),
 static const char *const authenticator_words[] = {AUTHENTICATORS(X)};
 #undef X
@@ -527,8 +557,16 @@ const struct option conf_options[] = {
 	 false},
 
 	{"bind", LISTENER, false, set_bind, print_text, OF_LISTENER(bind), 0, 0,
-	 "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883", "*:8883",
-	 "address and port; * is every address of the machine", false},
+	 "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883; or unix:/PATH", "*:8883",
+	 "address and port; * is every address of the machine; or the path of a unix socket",
+	 false},
+	{"interface", LISTENER, false, set_interface, print_text, OF_LISTENER(interface), 0, 0,
+	 "name of a network interface, as wg0", "",
+	 "only what comes in by this interface is accepted; it may appear later", false},
+	{"socket_mode", LISTENER, false, set_mode, print_mode, OF_LISTENER(socket_mode), 0, 0,
+	 "file mode, as 0660", "0660", "of a unix socket: who may connect", false},
+	{"socket_group", LISTENER, false, set_text, print_text, OF_LISTENER(socket_group), 0, 0,
+	 "name of a group", "", "of a unix socket: the group of its file", false},
 	{"protocols", LISTENER, true, set_protocols, print_protocols, 0, 0, 0, 0,
 	 "list of mqtt and websocket", NULL,
 	 "what is spoken on it: MQTT as it is, MQTT over WebSocket, or both on the one port",
@@ -546,7 +584,7 @@ const struct option conf_options[] = {
 	 "networks",
 	 false},
 	{"authenticators", LISTENER, true, set_auths, print_auths, 0, 0, 0, 0,
-	 "list of certificate, token and password", NULL,
+	 "list of peer, certificate, token and password", NULL,
 	 "ways in which a client may prove who it is, in the order of asking", false},
 	{"anonymous_role", LISTENER, false, set_text, print_text, OF_LISTENER(anonymous_role), 0, 0,
 	 "name of a role", "",

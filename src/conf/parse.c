@@ -224,6 +224,11 @@ static bool name_ok(const char *s)
 	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
+static bool said(cfg_t *sec, const char *option)
+{
+	return cfg_getopt(sec, option)->flags & CFGF_MODIFIED;
+}
+
 static bool listener_take(struct parse *p, cfg_t *sec, struct conf *c, u32 i)
 {
 	struct conf_listener *l = &c->listener[i];
@@ -236,8 +241,13 @@ static bool listener_take(struct parse *p, cfg_t *sec, struct conf *c, u32 i)
 	}
 	conf_listener_defaults(l, title, &c->limits);
 	l->line = p->name_lines[i];
-	return place_take(p, sec, IN_LISTENER, l) &&
-	       section_take(p, sec, "limits", IN_LISTENER_LIMITS, &l->limits);
+	if (!place_take(p, sec, IN_LISTENER, l))
+		return false;
+	if (l->local && !said(sec, "tls"))
+		l->tls = false;
+	if (l->local && !said(sec, "authenticators"))
+		conf_local_authenticators(l);
+	return section_take(p, sec, "limits", IN_LISTENER_LIMITS, &l->limits);
 }
 
 static bool file_take(struct parse *p, cfg_t *cfg, struct conf *c)

@@ -87,6 +87,8 @@ struct login_request { /* views the CONNECT packet; valid during env->login only
 	struct slice cert_san; /* empty for now */
 	const u8 *addr;
 };
+/* In the number of a credential: it is of another series, of users of this machine. */
+#define CREDENTIAL_LOCAL (1u << 31)
 struct login_answer {	  /* borrowed by core_login_done */
 	enum err verdict; /* E_OK: allow.  E_BUSY, E_UNAVAILABLE: said as such.  Everything else:
 			     the one refusal. */
@@ -251,6 +253,7 @@ struct identity_change {
 	struct slice identity, group, client_id_pattern;
 	const u32 *roles;
 	u32 nroles;
+	u32 local_min;	    /* the same for numbers with CREDENTIAL_LOCAL; 0: none */
 	u32 credential_min; /* connections of a lower credential end (it was replaced or expired);
 			       0: none */
 };

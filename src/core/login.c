@@ -4,6 +4,7 @@
  * aside, the client reads nothing more. */
 #include <stdlib.h>
 
+#include "base/addr.h"
 #include "base/mem.h"
 #include "core/impl.h"
 
@@ -136,6 +137,15 @@ static enum err connect_check(const struct client *cl, const struct pkt_connect 
 	return p->has_will && !limits_user_properties(l, &p->will.props) ? E_TOO_LARGE : E_OK;
 }
 
+/* May a CONNECT without user name and password be somebody's? */
+static bool client_is_somebody(const struct client *cl)
+{
+	u32 uid;
+
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	return cl->listener->anonymous || cl->cert_cn != NULL || addr_is_uid(cl->addr, &uid);
+}
+
 void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body)
 {
 	struct pkt_connect p;
@@ -157,7 +167,7 @@ void on_connect(struct core *c, struct client *cl, const struct frame *f, struct
 	}
 	client_pause(c, cl, P_LOGIN);
 	/* What carries no credential is not asked about where nobody may be anonymous. */
-	if (!p.has_username && !p.has_password && cl->cert_cn == NULL && !cl->listener->anonymous) {
+	if (!p.has_username && !p.has_password && !client_is_somebody(cl)) {
 		refuse_on_grid(c, cl, E_CREDENTIAL);
 		return;
 	}

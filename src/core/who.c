@@ -30,6 +30,7 @@ static struct grant *grant_new(const struct identity_change *c)
 			    .status = c->status,
 			    .kind = c->kind,
 			    .credential_min = c->credential_min,
+			    .local_min = c->local_min,
 			    .nroles = c->nroles,
 			    .roles = r};
 	if (roles != 0)
@@ -131,8 +132,10 @@ struct principal *principal_of_answer(struct hub *h, const struct login_answer *
 	p->refs++;
 	g = atomic_load(&p->grant);
 	/* An answer does not say which credentials have ended; a newer one revives none. */
-	if (g != NULL)
+	if (g != NULL) {
 		c.credential_min = g->credential_min;
+		c.local_min = g->local_min;
+	}
 	if (g == NULL || a->generation > g->generation)
 		principal_grant_set(h, p, &c);
 	pthread_mutex_unlock(&h->lock);

@@ -19,7 +19,7 @@ enum who_status { WHO_REVOKED, WHO_ACTIVE, WHO_MUST_ROTATE, WHO_QUARANTINED, WHO
 struct grant {
 	struct retired gc;
 	u64 generation;
-	u32 status, kind, nroles, credential_min;
+	u32 status, kind, nroles, credential_min, local_min;
 	struct slice name, group, pattern;
 	const u32 *roles;
 	u8 data[];
@@ -78,7 +78,8 @@ static inline bool status_acts(u32 status)
 /* Has the credential of that number been replaced, or has it expired? */
 static inline bool credential_ended(const struct grant *g, u32 credential)
 {
-	return credential != 0 && credential < g->credential_min;
+	return credential != 0 &&
+	       credential < (credential & CREDENTIAL_LOCAL ? g->local_min : g->credential_min);
 }
 
 /* Takes the caller's reference to pr. */

@@ -20,7 +20,7 @@
 	  "identities[]: {name, kind, roles[], group, token? (generated secret, shown once)}")     \
 	X("identity.list", 0, "kind?; never? (never connected); prefix?",                          \
 	  "identities[]: {id, name, kind, status, roles[], group, client_id, created, last_seen, " \
-	  "credentials: n}")                                                                       \
+	  "credentials: n, unix_user?}")                                                           \
 	X("identity.show", 0, "name",                                                              \
 	  "identity: as in list, and credentials[]: {number, type token|password|certificate, "    \
 	  "created, expires, last_used, state}")                                                   \
@@ -31,6 +31,8 @@
 	X("identity.restore", 1, "name", "identity, token (a new credential)")                     \
 	X("identity.remove", 1, "name", "identity")                                                \
 	X("identity.roles", 1, "name; roles[] (the new set)", "identity")                          \
+	X("identity.local", 1,                                                                     \
+	  "name; uid? (the user of this machine who it is; left out: nobody)", "identity")         \
 	X("role.list", 0, "", "roles[]: {name, identities: n, rules: n}")                          \
 	X("role.show", 0, "name", "name, text (canonical policy text)")                            \
 	X("role.set", 1, "name; text (the whole role in the policy language)", "name, diff")       \

@@ -35,7 +35,8 @@ struct m_config {
 struct m_listener {
 	u32 listener; /* index into conf.listeners */
 	u32 shard;
-	u32 last; /* no more of this generation follow */
+	u32 last;    /* no more of this generation follow */
+	u32 renewed; /* in place of one that is in force, whose interface went and came */
 };
 
 enum { STORE_KEY_BYTES = 32 }; /* in the memory of STORE_KEY */
@@ -123,8 +124,10 @@ struct m_verdict {
 	u64 generation;	 /* of the identity, as of this answer */
 	u64 expires_ms;	 /* wall clock; 0: never */
 	u32 kind;
-	u32 credential; /* number of the credential used */
+	u32 credential; /* number of the credential used; with VERDICT_LOCAL one of another series
+			 */
 };
+#define VERDICT_LOCAL (1u << 31) /* by user id, through a unix socket */
 struct m_policy {
 	u64 generation;
 	u64 size;
@@ -137,7 +140,7 @@ struct m_identity {
 	u32 kind;
 	u32 credential_min; /* close clients whose VERDICT named a lower credential (rotated,
 			       expired) */
-	u32 unused;
+	u32 local_min;	    /* the same of numbers with VERDICT_LOCAL */
 };
 /* Whose rights?  Of identities that own something stored; the answers have the same id. */
 enum { RIGHTS_ASKED = 512 };

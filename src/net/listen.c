@@ -148,14 +148,29 @@ const struct net_greeting *listener_greeting(const struct loop *l, u32 listener)
 	return NULL;
 }
 
-/* The peer as 16 bytes; all zero for a socket without addresses. */
-static void peer_of(const struct sockaddr_storage *sa, u8 addr[16], u16 *port)
+/* The user who connected, as the kernel knows it; nothing that the peer says.  False: unknown. */
+static bool user_of(int fd, u8 addr[16])
+{
+	struct ucred u;
+	socklen_t n = sizeof(u);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &n) != 0 || n != sizeof(u) ||
+	    u.uid == (uid_t)-1)
+		return false;
+	addr_of_uid(u.uid, addr);
+	return true;
+}
+
+/* The peer as 16 bytes (base/addr.h).  False: it has no address. */
+static bool peer_of(int fd, const struct sockaddr_storage *sa, u8 addr[16], u16 *port)
 {
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
 
 	memset(addr, 0, 16);
 	*port = 0;
+	if (sa->ss_family == AF_UNIX)
+		return user_of(fd, addr);
 	if (sa->ss_family == AF_INET) {
 		memcpy(&v4, sa, sizeof(v4));
 		addr[10] = addr[11] = 0xff;
@@ -166,6 +181,7 @@ static void peer_of(const struct sockaddr_storage *sa, u8 addr[16], u16 *port)
 		memcpy(addr, &v6.sin6_addr, 16);
 		*port = ntohs(v6.sin6_port);
 	}
+	return true;
 }
 
 /* Close with a reset: no state of ours or of the kernel remains of a client that is turned away. */
@@ -216,8 +232,8 @@ static bool accept_one(struct net_listener *n)
 		/* Errors of the connection itself (accept(2)) concern that client alone. */
 		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 	}
-	peer_of(&sa, addr, &port);
-	if (l->h.admit != NULL && !l->h.admit(l->arg, addr, n->opt.listener))
+	if (!peer_of(fd, &sa, addr, &port) ||
+	    (l->h.admit != NULL && !l->h.admit(l->arg, addr, n->opt.listener)))
 		turn_away(fd);
 	else
 		conn_begin(l, n, fd, addr, port);

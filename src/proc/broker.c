@@ -75,16 +75,17 @@ static enum err take_listener(struct broker *b, struct ipc_msg *m)
 {
 	const struct m_listener *l = m->body;
 
-	if (l->listener >= CONF_LISTENERS || l->shard >= LIM_SHARDS || m->fd < 0)
+	if (l->listener >= CONF_LISTENERS || l->shard >= LIM_SHARDS)
 		return E_IPC;
+	/* None: there is nothing for this shard to listen on, at least not yet. */
 	if (b->listen_fd[l->listener][l->shard] >= 0)
 		close(b->listen_fd[l->listener][l->shard]);
 	b->listen_fd[l->listener][l->shard] = m->fd;
 	m->fd = -1;
-	if (l->last) {
+	if (l->last && !l->renewed)
 		conf_apply(b);
+	if (l->last)
 		listeners_open(b);
-	}
 	return E_OK;
 }
 

@@ -125,7 +125,8 @@ static u64 connections_most(void)
 
 static bool same_place(const struct conf_listener *a, const struct conf_listener *b)
 {
-	return strcmp(a->bind, b->bind) == 0 && a->tls == b->tls && a->proxy == b->proxy &&
+	return strcmp(a->bind, b->bind) == 0 && strcmp(a->interface, b->interface) == 0 &&
+	       a->tls == b->tls && a->proxy == b->proxy &&
 	       a->proxy_certificates == b->proxy_certificates;
 }
 

@@ -74,6 +74,17 @@ static void put_proxy(struct logline *l, const u8 *proxy)
 	log_word(l, "via", text);
 }
 
+/* Where it came from.  False: it is about no connection. */
+static bool put_peer(const struct core_event *e, char *out, size_t cap)
+{
+	u32 uid;
+
+	if (e->addr == NULL || (e->port == 0 && !addr_is_uid(e->addr, &uid)))
+		return false;
+	addr_port_format(e->addr, e->port, out, cap);
+	return true;
+}
+
 static void put_who(struct logline *l, const struct core_event *e)
 {
 	char addr[64];
@@ -83,10 +94,8 @@ static void put_who(struct logline *l, const struct core_event *e)
 	else if (e->username.n != 0)
 		log_peer(l, "claimed", e->username);
 	log_peer(l, "client", e->client_id);
-	if (e->addr != NULL && e->port != 0) {
-		addr_port_format(e->addr, e->port, addr, sizeof(addr));
+	if (put_peer(e, addr, sizeof(addr)))
 		log_word(l, "addr", addr);
-	}
 	put_proxy(l, e->conn != NULL ? conn_proxy(e->conn) : NULL);
 	log_word(l, "listener", e->listener != NULL ? e->listener : "");
 }
@@ -154,8 +163,7 @@ static void text_other(const struct core_event *e, char *out, size_t cap)
 
 	log_escape(e->topic, topic, sizeof(topic));
 	log_escape(e->client_id, id, sizeof(id));
-	if (e->addr != NULL && e->port != 0)
-		addr_port_format(e->addr, e->port, addr, sizeof(addr));
+	put_peer(e, addr, sizeof(addr));
 	if (e->kind == EV_SUBSCRIBE)
 		snprintf(out, cap, "%s  granted qos%u", topic, (unsigned)e->qos);
 	else if (e->kind == EV_PUBLISH)

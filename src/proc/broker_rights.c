@@ -55,6 +55,8 @@ enum err rights_policy(struct broker *b, struct ipc_msg *m)
 	return E_OK;
 }
 
+_Static_assert(VERDICT_LOCAL == CREDENTIAL_LOCAL, "core.h speaks in the numbers of messages.h");
+
 enum err rights_identity(struct broker *b, const struct ipc_msg *m)
 {
 	const struct m_identity *i = m->body;
@@ -62,6 +64,7 @@ enum err rights_identity(struct broker *b, const struct ipc_msg *m)
 				     .generation = i->generation,
 				     .status = i->status,
 				     .kind = i->kind,
+				     .local_min = i->local_min,
 				     .credential_min = i->credential_min};
 	struct rd r = rd_of(m->tail);
 	u32 roles[256];

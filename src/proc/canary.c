@@ -265,6 +265,32 @@ static bool loopback_may(const struct conf_listener *l)
 	       (!l->proxy || conf_in_nets(&l->proxies, here));
 }
 
+/* An interface may not be there, and takes little from this machine itself; a unix socket knows its
+ * users, and we may be one.  The supervisor names those listeners. */
+static bool can_come_in(const struct conf_listener *l)
+{
+	return !l->local && (l->interface[0] == '\0' || strcmp(l->interface, "lo") == 0);
+}
+
+/* It may be bound to an address that is to come: elsewhere somebody else may have it now. */
+static bool address_is_here(const struct conf_listener *l)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	bool six = inet_pton(AF_INET6, l->address, &v6.sin6_addr) == 1, here;
+	int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || (!six && inet_pton(AF_INET, l->address, &v4.sin_addr) != 1))
+		here = true; /* every address */
+	else if (six)
+		here = bind(fd, (const struct sockaddr *)&v6, sizeof(v6)) == 0;
+	else
+		here = bind(fd, (const struct sockaddr *)&v4, sizeof(v4)) == 0;
+	if (fd >= 0)
+		close(fd);
+	return here;
+}
+
 /* The broker may still be waiting for its certificate: try for a while. */
 static int reach(struct attempt *a, u64 deadline_ms)
 {
@@ -294,6 +320,8 @@ static int try_all(const struct conf *c)
 	int worst = CANARY_REFUSED, r;
 
 	for (u32 i = 0; i < c->listeners && worst == CANARY_REFUSED; i++) {
+		if (!can_come_in(&c->listener[i]) || !address_is_here(&c->listener[i]))
+			continue;
 		for (u32 t = 0; t < TRIES && c->listener[i].anonymous_role[0] == '\0'; t++) {
 			tries[n] = (struct attempt){&c->listener[i], -1, NULL, t & 1, t & 2};
 			worst = reach(&tries[n++], deadline);

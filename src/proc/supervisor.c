@@ -95,10 +95,14 @@ void sup_patience(struct sup *s, u64 ms)
 static void say_listener(struct sup *s, const struct conf_listener *l)
 {
 	sup_say(s, l->accept_risk[0] != '\0' ? LOG_WARN : LOG_INFO, "listening",
-		"%s on %s, %s%s%s%s%s%s%s", l->name, l->bind, l->tls ? "TLS" : "PLAINTEXT",
+		"%s on %s%s%s, %s%s%s%s%s%s", l->name, l->bind, l->interface[0] ? " by " : "",
+		l->interface,
+		l->tls	   ? "TLS"
+		: l->local ? "local users"
+			   : "PLAINTEXT",
 		l->anonymous_role[0] != '\0' ? ", ANYONE may be role " : "", l->anonymous_role,
 		l->limits_none ? ", NO LIMITS" : "",
-		l->accept_risk[0] != '\0' ? "; accepted because: " : "", l->accept_risk, "");
+		l->accept_risk[0] != '\0' ? "; accepted because: " : "", l->accept_risk);
 }
 
 static void say_sandbox(struct sup *s, enum role role)
@@ -322,6 +326,7 @@ static void timers_run(struct sup *s)
 		sd_notify(0, "WATCHDOG=1");
 		s->watchdog_at_ms = now + s->watchdog_ms;
 	}
+	sockets_look(s);
 	if (s->reload_again && s->phase == PH_SERVING) {
 		s->reload_again = false;
 		sup_reload(s, 0);
@@ -336,6 +341,8 @@ static int wait_ms(const struct sup *s)
 		next = MIN(next, s->phase_deadline_ms);
 	if (s->watchdog_ms != 0)
 		next = MIN(next, s->watchdog_at_ms);
+	if (s->phase == PH_SERVING)
+		next = MIN(next, sockets_look_at(s));
 	for (u32 r = ROLE_BROKER; r <= ROLE_ADMIN; r++) {
 		if (s->child[r].pid == 0 && s->child[r].restart_at_ms != 0 &&
 		    s->phase != PH_STOPPING)

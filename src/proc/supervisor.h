@@ -44,9 +44,12 @@ struct sup_child {
 
 /* The sockets of one listener; the address is what they are bound to. */
 struct sup_listener {
-	char address[64];
-	u16 port;
-	int fd[SUP_SHARDS_MAX]; /* -1 from nshards on */
+	char address[108];
+	char interface[16];
+	u16 port;		/* 0: a unix socket at address, which has fd[0] alone */
+	bool away;		/* bound to an address that was not there */
+	bool told;		/* that its interface is there and cannot be used */
+	int fd[SUP_SHARDS_MAX]; /* -1 from nshards on, and while there is no such interface */
 };
 struct sup_listeners {
 	u32 n;
@@ -90,6 +93,7 @@ struct sup {
 	struct policy_doc *first; /* the first policy, while picketd starts; or NULL */
 	struct sup_child child[ROLE_N];
 	u64 started_ms, started_wall_ms, watchdog_ms, watchdog_at_ms;
+	u64 look_at_ms;	   /* for interfaces */
 	bool reload_again; /* SIGHUP came while there was no time for it */
 	u64 reload_id;	   /* of the SUP_CALL that asked, 0: SIGHUP */
 	bool canary_ok;
@@ -130,6 +134,18 @@ bool sockets_open(struct sup *s, const struct conf *c, const struct sup_listener
 void sockets_close(struct sup_listeners *l, const struct sup_listeners *other);
 /* Hand all to broker. */
 void sockets_give(struct sup *s);
+/* Interfaces come and go: open what can be opened now and hand it to broker.  Cheap where no
+ * listener names one. */
+void sockets_look(struct sup *s);
+/* When to look again; UINT64_MAX: no listener names an interface. */
+u64 sockets_look_at(const struct sup *s);
+
+/* ---- supervisor_local.c: unix sockets of listeners ---- */
+/* The socket of l, or -1 with s->why. */
+int local_open(struct sup *s, const struct conf *c, const struct conf_listener *l);
+/* Its file has mode and group of l. */
+bool local_rights(struct sup *s, const struct conf *c, const struct conf_listener *l);
+void local_remove(const char *path);
 
 /* ---- supervisor_child.c ---- */
 void child_spawn(struct sup *s, enum role role);

@@ -234,19 +234,36 @@ void sup_canary_begin(struct sup *s)
 		sup_canary_done(s, CANARY_NO_ANSWER << 8);
 }
 
-/* "refused, OK; not tried: bench (anonymous)" */
-static void canary_text(struct sup *s, const char *result)
+static bool is_open(const struct conf_listener *l)
 {
-	size_t n = (size_t)snprintf(s->canary, sizeof(s->canary), "%s", result);
-	const char *sep = "; not tried, strangers are welcome there: ";
+	return l->anonymous_role[0] != '\0';
+}
+
+static bool is_out_of_reach(const struct conf_listener *l)
+{
+	return !is_open(l) && (l->local || l->interface[0] != '\0');
+}
+
+static void canary_names(struct sup *s, bool (*which)(const struct conf_listener *),
+			 const char *why)
+{
+	size_t n = strlen(s->canary);
 
 	for (u32 i = 0; i < s->conf.listeners && n < sizeof(s->canary); i++) {
-		if (s->conf.listener[i].anonymous_role[0] == '\0')
+		if (!which(&s->conf.listener[i]))
 			continue;
-		n += (size_t)snprintf(s->canary + n, sizeof(s->canary) - n, "%s%s", sep,
+		n += (size_t)snprintf(s->canary + n, sizeof(s->canary) - n, "%s%s", why,
 				      s->conf.listener[i].name);
-		sep = ", ";
+		why = ", ";
 	}
+}
+
+/* "refused, OK; not tried, strangers are welcome there: bench" */
+static void canary_text(struct sup *s, const char *result)
+{
+	snprintf(s->canary, sizeof(s->canary), "%s", result);
+	canary_names(s, is_open, "; not tried, strangers are welcome there: ");
+	canary_names(s, is_out_of_reach, "; not tried, not to be reached from here: ");
 }
 
 void sup_canary_done(struct sup *s, int status)

@@ -81,6 +81,18 @@ static void add_attribute(struct items *l, const struct identity *id, const char
 	free(line);
 }
 
+static void add_uid(struct items *l, const struct identity *id)
+{
+	struct buf b = {0};
+	char *line;
+
+	buf_str(&b, "unix-user ");
+	buf_num(&b, id->uid);
+	line = buf_take(&b);
+	add_of(l, id, line);
+	free(line);
+}
+
 static void add_identity(struct items *l, const struct identity *id)
 {
 	add_of(l, id, "");
@@ -88,6 +100,8 @@ static void add_identity(struct items *l, const struct identity *id)
 		add_attribute(l, id, "role ", id->roles[i]);
 	add_attribute(l, id, "group ", id->group);
 	add_attribute(l, id, "client-id ", id->client_id);
+	if (id->has_uid)
+		add_uid(l, id);
 	add_attribute(l, id, "token-file ", id->token_file);
 	add_attribute(l, id, "password-file ", id->password_file);
 }

@@ -219,6 +219,8 @@ void policy_identity_at(const struct policy_doc *doc, u32 i, struct policy_ident
 		.password_file = id->password_file,
 		.roles = (const char *const *)id->roles,
 		.nroles = id->nroles,
+		.has_uid = id->has_uid,
+		.uid = id->uid,
 	};
 }
 

@@ -13,6 +13,7 @@ enum {
 	POLICY_CLAIM_NAME = 64,	    /* bytes of NAME in ${claim.NAME} */
 	POLICY_CLIENT_ID = 256,	    /* bytes of a client-id pattern */
 	POLICY_ROLE_NETS = 64,	    /* networks of one role */
+	POLICY_UID_NOBODY = 65534,  /* whom the kernel names instead of a user it does not know */
 	POLICY_PACKET_MAX = 256 << 20,
 };
 
@@ -69,6 +70,8 @@ struct identity {
 	char **roles; /* sorted */
 	u32 nroles;
 	char *group, *client_id, *token_file, *password_file; /* NULL: not said */
+	bool has_uid;
+	u32 uid; /* the user of this machine who is this identity */
 };
 
 #define POLICY_DOC_MAGIC 0xd0c0917cu

@@ -1,13 +1,15 @@
-/* parse_identity: "device|user|service NAME { role A, B; group G; client-id "P"; token-file P;
- * password-file P }". */
+/* parse_identity: "device|user|service NAME { role A, B; group G; client-id "P"; unix-user N;
+ * token-file P; password-file P }". */
 #include "rights/parse.h"
 
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/num.h"
 
-static const char *const attributes[] = {"role",       "group",		"client-id",
+static const char *const attributes[] = {"role",       "group",		"client-id", "unix-user",
 					 "token-file", "password-file", NULL};
+enum { FIRST_SECRET = 4 };
 
 static enum err add_role(struct parser *p, struct identity *id)
 {
@@ -54,6 +56,22 @@ static enum err text_value(struct parser *p, size_t max, const char *what, char 
 	return E_OK;
 }
 
+/* Names of users are the machine's to know, which nobody here may ask. */
+static enum err user_id(struct parser *p, struct identity *id)
+{
+	struct token t = parse_take(p);
+	u64 uid = 0;
+
+	id->has_uid = t.kind == TOK_WORD && num_parse(t.s, UINT32_MAX - 1, &uid) == E_OK &&
+		      uid != POLICY_UID_NOBODY;
+	id->uid = (u32)uid;
+	if (id->has_uid)
+		return E_OK;
+	return parse_fail(p, t.s, "the number of a user of this machine is expected",
+			  uid == POLICY_UID_NOBODY ? "65534 stands for users that are not known"
+						   : "id -u NAME prints it");
+}
+
 static enum err attribute_value(struct parser *p, struct identity *id, u32 which)
 {
 	switch (which) {
@@ -65,6 +83,8 @@ static enum err attribute_value(struct parser *p, struct identity *id, u32 which
 		return text_value(p, POLICY_CLIENT_ID, "a client id pattern is expected",
 				  &id->client_id);
 	case 3:
+		return user_id(p, id);
+	case 4:
 		return text_value(p, 4096, "a path is expected", &id->token_file);
 	default:
 		return text_value(p, 4096, "a path is expected", &id->password_file);
@@ -73,8 +93,9 @@ static enum err attribute_value(struct parser *p, struct identity *id, u32 which
 
 static bool said(const struct identity *id, u32 which)
 {
-	const void *value[] = {id->roles, id->group, id->client_id, id->token_file,
-			       id->password_file};
+	const void *value[] = {id->roles,      id->group,
+			       id->client_id,  id->has_uid ? id : NULL,
+			       id->token_file, id->password_file};
 
 	return value[which] != NULL;
 }
@@ -94,7 +115,7 @@ static enum err attribute(struct parser *p, struct identity *id)
 	if (said(id, which))
 		return parse_fail(p, t.s, "this attribute is there twice",
 				  "several roles: role A, B");
-	if (which >= 3 && p->kind != POLICY_FIRST)
+	if (which >= FIRST_SECRET && p->kind != POLICY_FIRST)
 		return parse_fail(p, t.s, "secrets come only with the bootstrap file",
 				  "set one with picket device rotate or picket user password");
 	e = attribute_value(p, id, which);

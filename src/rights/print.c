@@ -300,6 +300,11 @@ static void print_identity(struct buf *b, const struct identity *id)
 		buf_str(b, "\n");
 	print_attribute(b, "group", id->group);
 	print_attribute(b, "client-id", id->client_id);
+	if (id->has_uid) {
+		buf_str(b, "  unix-user ");
+		buf_num(b, id->uid);
+		buf_str(b, "\n");
+	}
 	print_attribute(b, "token-file", id->token_file);
 	print_attribute(b, "password-file", id->password_file);
 	buf_str(b, "}\n");

@@ -16,7 +16,7 @@
  *   }
  *   deny * subscribe exact #
  *   device probe { role sensor; token-file /path/token }
- *   user anna { role operators; password-file /path/password }
+ *   user anna { role operators; unix-user 1000; password-file /path/password }
  *   service hub { role hubs; group home; client-id "hub-*" }
  */
 #ifndef PICKET_RIGHTS_RIGHTS_H
@@ -61,6 +61,8 @@ struct policy_identity_view { /* device NAME {…}, user NAME {…}, service NAM
 	const char *group, *client_id, *token_file, *password_file; /* NULL: not said */
 	const char *const *roles;
 	u32 nroles;
+	bool has_uid;
+	u32 uid; /* unix-user: who of this machine it is */
 };
 u32 policy_role_count(const struct policy_doc *doc);
 const char *policy_role_name(const struct policy_doc *doc, u32 i);

@@ -1,4 +1,5 @@
 """Lies about where a connection comes from: a header counts only from a declared proxy, whole and exact, once (I34)."""
+import os
 import random
 import socket
 import struct
@@ -24,8 +25,11 @@ def broker(tmp_path_factory):
     """behind: plaintext behind a TLS-ending proxy at 127.0.0.2; mqtts: TLS behind it; plain, open: none."""
     port = free_port()
     config = (f'listener behind {{ bind = "127.0.0.1:{port}" tls = off {PROXY} proxy_certificates = on accept_risk = "tests on loopback" }}')
+    place = tmp_path_factory.mktemp("place")
+    place.chmod(0o755)
+    config += f'\nlistener local {{ bind = "unix:{place}/mqtt.sock" socket_mode = 0666 }}'
     with Picket(tmp_path_factory.mktemp("hops"), policy=POLICY, listener=PROXY, config=config, limits="tls_handshake_deadline = 1s") as p:
-        p.behind = port
+        p.behind, p.path = port, place / "mqtt.sock"
         p.secret = p.add("lamp")
         yield p
 
@@ -194,6 +198,38 @@ def test_split_at_every_byte(broker):
         with broker.tls().wrap_socket(s, server_hostname="localhost") as t:
             t.sendall(hello)
             assert t.recv(4) == b"\x20\2\0\0"
+
+
+def local(p):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(5)
+    s.connect(str(p.path))
+    return s
+
+
+def test_a_user_id_cannot_be_claimed(broker):
+    """At a unix socket the kernel says who connects: nothing that a client sends changes it, nor does it count anywhere else."""
+    me = os.getuid()
+    victim = me + 1 if me + 1 != 65534 else me + 2
+    broker.add("victim", "tester", "service")
+    broker.cli("service", "local", "victim", victim)
+    stranger = connect("x")
+    for header in (v1("127.0.0.1"), v2("127.0.0.1", ssl("victim")), v2(None, bytes(216), family=0x31)):
+        s = local(broker)
+        s.sendall(header + stranger)
+        assert ends(s)
+    assert Client(local(broker)).login("x", "victim")[1] == 5
+    assert Client(local(broker)).login("x")[1] == 5
+    if me == 0:  # root may send any credentials along with its bytes; who connected stays who connected
+        s = local(broker)
+        s.sendmsg([stranger], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iii", os.getpid(), victim, victim))])
+        assert s.recv(4) == b"\x20\2\0\5"
+    # An address that means a local user cannot be said in a header, and a unix client of a proxy is the proxy.
+    fake = bytes([1, 0]) + struct.pack(">I", victim) + bytes(10)
+    assert refused(broker.behind, v2("2001:db8::1").replace(bytes.fromhex("20010db8") + bytes(11) + b"\x01", fake, 1) + stranger)
+    s = dial(broker.behind)
+    s.sendall(v2(None, bytes(216), family=0x31) + stranger)
+    assert s.recv(4) == b"\x20\2\0\5"
 
 
 def test_others_notice_nothing(broker):

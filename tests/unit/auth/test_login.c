@@ -224,6 +224,118 @@ static void no_limit_no_throttle(void **state)
 
 /* Bad lengths, a listener that is not there: refused, and the process goes on (it may be a taken
  * broker). */
+/* The kernel's word at a unix socket, and what it is worth. */
+static void a_user_of_this_machine(void **state)
+{
+	struct fx *f = *state;
+	struct m_verdict v;
+	char token[TOKEN_CHARS + 1];
+
+	fx_device(f, "esp01", token);
+	fx_authenticators(f, AUTHENTICATOR_PEER, AUTHENTICATOR_TOKEN);
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1000, "x", NULL, NULL).reason, E_DENIED);
+	fx_call(f, "{'op':'identity.local','name':'anna','uid':1000}");
+	fx_ok(f);
+	v = fx_local(f, 1000, "x", NULL, NULL);
+	assert_int_equal(v.verdict, ALLOW);
+	assert_int_equal(v.kind, KIND_USER);
+	assert_true(v.credential > VERDICT_LOCAL);
+	assert_int_equal(fx_local(f, 1000, "x", "anna", NULL).verdict, ALLOW);
+	assert_int_equal(fx_local(f, 1000, "x", "esp01", NULL).reason, E_CREDENTIAL);
+	assert_int_equal(fx_local(f, 1000, "x", "", NULL).reason, E_CREDENTIAL);
+	assert_int_equal(fx_local(f, 1001, "x", NULL, NULL).reason, E_DENIED);
+	assert_int_equal(fx_local(f, 1001, "x", "anna", NULL).reason, E_CREDENTIAL);
+	assert_int_equal(fx_local(f, UID_UNKNOWN, "x", NULL, NULL).reason, E_DENIED);
+	/* Who shows a secret is judged by it. */
+	assert_int_equal(fx_local(f, 1000, "x", "anna", "wrong-secret").reason, E_CREDENTIAL);
+	assert_int_equal(fx_local(f, 1000, "esp01", "esp01", token).verdict, ALLOW);
+	/* Never by the network, whatever it says of itself. */
+	assert_int_equal(fx_login(f, "x", "anna", NULL).reason, E_CREDENTIAL);
+	assert_int_equal(fx_login(f, "x", NULL, NULL).reason, E_DENIED);
+	fx_authenticators(f, AUTHENTICATOR_TOKEN, AUTHENTICATOR_N);
+	assert_int_equal(fx_local(f, 1000, "x", NULL, NULL).reason, E_DENIED);
+	assert_int_equal(fx_local(f, 1000, "x", "anna", NULL).reason, E_CREDENTIAL);
+}
+
+static void a_user_of_this_machine_ends(void **state)
+{
+	struct fx *f = *state;
+	u32 first, second;
+
+	fx_authenticators(f, AUTHENTICATOR_PEER, AUTHENTICATOR_N);
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'anna'}");
+	fx_call(f, "{'op':'identity.add','kind':'user','name':'bert'}");
+	fx_call(f, "{'op':'identity.local','name':'anna','uid':1000}");
+	fx_ok(f);
+	first = fx_local(f, 1000, "x", NULL, NULL).credential;
+	fx_call(f, "{'op':'identity.local','name':'anna','uid':1000}");
+	fx_refused(f, "E1108");
+	fx_call(f, "{'op':'identity.local','name':'bert','uid':1000}");
+	fx_refused(f, "E1111");
+	fx_call(f, "{'op':'identity.local','name':'bert','uid':65534}");
+	fx_refused(f, "E1002");
+	fx_call(f, "{'op':'identity.local','name':'bert','uid':4294967295}");
+	fx_refused(f, "E1002");
+	fx_call(f, "{'op':'identity.local','name':'anna'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1000, "x", NULL, NULL).reason, E_DENIED);
+	fx_call(f, "{'op':'identity.local','name':'bert','uid':1000}");
+	fx_ok(f);
+	second = fx_local(f, 1000, "x", NULL, NULL).credential;
+	assert_true(second > first); /* what came before is told apart */
+	fx_call(f, "{'op':'identity.revoke','name':'bert'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1000, "x", NULL, NULL).reason, E_DENIED);
+	fx_call(f, "{'op':'identity.restore','name':'bert'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1000, "x", NULL, NULL).reason,
+			 E_DENIED); /* said anew, or not */
+	fx_call(f, "{'op':'identity.local','name':'anna','uid':1000}");
+	fx_ok(f);
+	fx_call(f, "{'op':'identity.remove','name':'anna'}");
+	fx_ok(f);
+	fx_call(f, "{'op':'identity.local','name':'bert','uid':1000}");
+	fx_ok(f); /* it is free */
+}
+
+/* As a line of the policy: exported, applied, swapped, refused where two want the same. */
+static void a_user_of_this_machine_by_policy(void **state)
+{
+	struct fx *f = *state;
+
+	fx_authenticators(f, AUTHENTICATOR_PEER, AUTHENTICATOR_N);
+	fx_call(f, "{'op':'policy.apply','text':'role r { publish a }\\nuser anna { role r; "
+		   "unix-user 1000 "
+		   "}\\nuser bert { role r; unix-user 1001 }'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1001, "x", "bert", NULL).verdict, ALLOW);
+	fx_call(f, "{'op':'policy.export'}");
+	fx_ok(f);
+	assert_non_null(
+		strstr(fx_text(f, NULL, "text"), "user bert {\n  role r\n  unix-user 1001\n}"));
+	fx_call(f, "{'op':'policy.apply','text':'role r { publish a }\\nuser anna { role r; "
+		   "unix-user 1001 "
+		   "}\\nuser bert { role r; unix-user 1000 }'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1001, "x", "anna", NULL).verdict, ALLOW);
+	assert_int_equal(fx_local(f, 1001, "x", "bert", NULL).reason, E_CREDENTIAL);
+	fx_call(f, "{'op':'policy.apply','text':'role r { publish a }\\nuser anna { role r; "
+		   "unix-user 1000 "
+		   "}\\nuser bert { role r; unix-user 1000 }'}");
+	fx_refused(f, "E1111");
+	assert_int_equal(fx_local(f, 1000, "x", "bert", NULL).verdict, ALLOW);
+	fx_call(f, "{'op':'policy.apply','text':'role r { publish a }\\nuser anna { role r "
+		   "}\\nuser bert { role "
+		   "r; unix-user 1000 }'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1001, "x", NULL, NULL).reason, E_DENIED);
+	fx_call(f, "{'op':'policy.rollback'}");
+	fx_ok(f);
+	assert_int_equal(fx_local(f, 1001, "x", NULL, NULL).verdict, ALLOW);
+}
+
 static void malformed_is_refused(void **state)
 {
 	struct fx *f = *state;
@@ -323,14 +435,25 @@ static void broken_store_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FX(token_lets_in),	   FX(client_id_is_bound),
-		FX(pattern_of_a_service),  FX(wrong_is_refused),
-		FX(listener_decides),	   FX(anonymous_has_a_role_or_nothing),
-		FX(password_lets_in),	   FX(unknown_costs_the_same),
-		FX(revoked_while_hashing), FX(guessing_is_slowed_and_no_weapon),
-		FX(no_limit_no_throttle),  FX(malformed_is_refused),
-		FX(held_until_ready),	   FX(judged_by_the_configuration_of_its_listener),
-		FX(seen_is_remembered),	   FX(broken_store_refuses),
+		FX(token_lets_in),
+		FX(client_id_is_bound),
+		FX(pattern_of_a_service),
+		FX(wrong_is_refused),
+		FX(listener_decides),
+		FX(anonymous_has_a_role_or_nothing),
+		FX(password_lets_in),
+		FX(unknown_costs_the_same),
+		FX(revoked_while_hashing),
+		FX(guessing_is_slowed_and_no_weapon),
+		FX(a_user_of_this_machine),
+		FX(a_user_of_this_machine_ends),
+		FX(a_user_of_this_machine_by_policy),
+		FX(no_limit_no_throttle),
+		FX(malformed_is_refused),
+		FX(held_until_ready),
+		FX(judged_by_the_configuration_of_its_listener),
+		FX(seen_is_remembered),
+		FX(broken_store_refuses),
 	};
 
 	return cmocka_run_group_tests_name("auth/login", tests, NULL, NULL);

@@ -152,6 +152,8 @@ static void test_unknown_names_the_nearest(void **state)
 	    "picket config explain lists the options");
 }
 
+#define BIND_FORMS "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883; or unix:/PATH"
+
 static void test_bad_values(void **state)
 {
 	bad("shards = 0", 1, "shards = 0 is not possible",
@@ -187,14 +189,11 @@ static void test_bad_values(void **state)
 	    "list of IP addresses");
 	bad("names = {\"a b\"}", 1, "names = a b is not possible",
 	    "list of DNS names in lower case");
-	bad("listener x { bind = \"8883\" }", 1, "bind = 8883 is not possible",
-	    "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883");
+	bad("listener x { bind = \"8883\" }", 1, "bind = 8883 is not possible", BIND_FORMS);
 	bad("listener x { bind = \"mqtt.lan:1\" }", 1, "bind = mqtt.lan:1 is not possible",
-	    "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883");
-	bad("listener x { bind = \"*:0\" }", 1, "bind = *:0 is not possible",
-	    "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883");
-	bad("listener x { bind = \"::1:5\" }", 1, "bind = ::1:5 is not possible",
-	    "ADDRESS:PORT, as *:8883, 192.0.2.1:8883 or [2001:db8::1]:8883");
+	    BIND_FORMS);
+	bad("listener x { bind = \"*:0\" }", 1, "bind = *:0 is not possible", BIND_FORMS);
+	bad("listener x { bind = \"::1:5\" }", 1, "bind = ::1:5 is not possible", BIND_FORMS);
 	bad("listener x { tls = maybe }", 1, "tls = maybe is not possible", "on or off");
 	bad("listener x { protocols = {coap} }", 1, "protocols = coap is not possible",
 	    "list of mqtt and websocket");
@@ -205,7 +204,7 @@ static void test_bad_values(void **state)
 	bad("listener x { websocket_path = \"/m?q\" }", 1, "websocket_path = /m?q is not possible",
 	    "path, at most 63 bytes");
 	bad("listener x { authenticators = {ldap} }", 1, "authenticators = ldap is not possible",
-	    "list of certificate, token and password");
+	    "list of peer, certificate, token and password");
 	bad("listener x { networks = {10.0.0.0/33} }", 1, "networks = 10.0.0.0/33 is not possible",
 	    "list of networks, as 192.168.1.0/24 or 2001:db8::/32");
 	bad("listener x { limits { all = some } }", 1, "all = some is not possible", "none");
@@ -268,6 +267,68 @@ static void test_contradictions(void **state)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many),
 			 "listener l%u { bind = \"*:%u\" }\n", i, i + 1);
 	bad(many, 17, "more than 16 listeners", "use fewer");
+}
+
+static void test_unix_sockets(void **state)
+{
+	const struct conf_listener *l = &conf.listener[0];
+
+	good("listener x { bind = \"unix:/run/picket/mqtt.sock\" }");
+	assert_true(l->local && l->loopback && !l->tls);
+	assert_string_equal(l->address, "/run/picket/mqtt.sock");
+	assert_int_equal(l->port, 0);
+	assert_int_equal(l->socket_mode, 0660);
+	assert_true(conf_authenticates(l, AUTHENTICATOR_PEER));
+	assert_true(conf_authenticates(l, AUTHENTICATOR_TOKEN));
+	assert_false(conf_authenticates(l, AUTHENTICATOR_CERTIFICATE));
+	good("listener x { authenticators = {token} socket_mode = 0666 socket_group = users tls = "
+	     "off\n"
+	     "bind = \"unix:/x\" }");
+	assert_false(conf_authenticates(l, AUTHENTICATOR_PEER));
+	assert_int_equal(l->socket_mode, 0666);
+	good("listener x { }");
+	assert_false(conf_authenticates(l, AUTHENTICATOR_PEER));
+	bad("listener x { bind = \"unix:x\" }", 1, "bind = unix:x is not possible", BIND_FORMS);
+	bad("listener x { bind = \"unix:/x/\" }", 1, "bind = unix:/x/ is not possible", BIND_FORMS);
+	bad("listener x { bind = \"unix:/x\" tls = on }", 1,
+	    "listener x is a unix socket, which has no TLS",
+	    "leave tls out: what goes through it stays on this machine");
+	bad("listener x { bind = \"unix:/x\" networks = {10.0.0.0/8} }", 1,
+	    "listener x is a unix socket, which is in no network",
+	    "take the option away, or bind to an address and port");
+	bad("listener x { bind = \"unix:/x\" interface = wg0 }", 1,
+	    "listener x is a unix socket, which has no interface or proxy",
+	    "take the option away, or bind to an address and port");
+	bad("listener x { authenticators = {peer} }", 1,
+	    "listener x takes peers, but is no unix socket",
+	    "take peer out of authenticators, or bind = \"unix:/PATH\"");
+	bad("listener x { socket_group = users }", 1,
+	    "listener x has a socket_group, but is no unix socket",
+	    "take it away, or bind = \"unix:/PATH\"");
+	bad("listener x { socket_mode = 0999 }", 1, "socket_mode = 0999 is not possible",
+	    "file mode, as 0660");
+	bad("listener x { socket_mode = 4755 }", 1, "socket_mode = 4755 is not possible",
+	    "file mode, as 0660");
+}
+
+static void test_interfaces(void **state)
+{
+	good("listener x { interface = wg0 }");
+	assert_string_equal(conf.listener[0].interface, "wg0");
+	good("listener a { bind = \"*:1\" interface = wg0 } listener b { bind = \"*:1\" interface "
+	     "= "
+	     "wg1 }");
+	bad("listener a { bind = \"*:1\" interface = wg0 }\nlistener b { bind = \"*:1\" interface "
+	    "= wg0 "
+	    "}",
+	    2, "listeners a and b share *:1", "give each listener a port of its own");
+	bad("listener a { bind = \"*:1\" interface = wg0 }\nlistener b { bind = \"*:1\" }", 2,
+	    "listeners a and b share *:1", "give each listener a port of its own");
+	bad("listener x { interface = longer-than-fifteen }", 1,
+	    "interface = longer-than-fifteen is not possible",
+	    "name of a network interface, as wg0");
+	bad("listener x { interface = \"../x\" }", 1, "interface = ../x is not possible",
+	    "name of a network interface, as wg0");
 }
 
 static void test_proxies(void **state)
@@ -393,7 +454,10 @@ static void test_print_parses_back(void **state)
 		    "limits { all = none } }\n"
 		    "listener b { bind = \"*:5\" networks = {10.0.0.0/8, fd00::/8, 1.2.3.4} "
 		    "authenticators = {token} "
-		    "limits { publish_rate = 5 } }");
+		    "limits { publish_rate = 5 } }\n"
+		    "listener c { bind = \"unix:/run/x\" socket_mode = 0600 socket_group = g }\n"
+		    "listener d { bind = \"*:6\" interface = wg0 proxy = on trusted_proxies = "
+		    "{10.0.0.1} }");
 }
 
 static void test_explain(void **state)
@@ -555,6 +619,8 @@ int main(void)
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_unsafe_needs_words),
 		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_unix_sockets),
+		cmocka_unit_test(test_interfaces),
 		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_load),

@@ -224,6 +224,35 @@ static void test_credential_replaced(void **state)
 	world_free(&w);
 }
 
+/* Users of this machine are a series of their own: the one ends without the other. */
+static void test_local_user_ends(void **state)
+{
+	struct world *w = rights_world(2);
+	struct identity *i = &w->identity[0];
+	struct wconn *local, *token;
+
+	i->credential = CREDENTIAL_LOCAL | 5;
+	local = peer_connect_on(w, 0, &(struct peer_opts){.user = "r", .id = "local"});
+	i->credential = 1;
+	token = peer_connect_on(w, 1, &(struct peer_opts){.user = "r", .id = "token"});
+	i->local_min = CREDENTIAL_LOCAL | 5;
+	world_identity_changed(w, i);
+	world_run(w);
+	assert_false(peer_gone(local));
+	i->credential = 2; /* the token is replaced */
+	world_identity_changed(w, i);
+	world_run(w);
+	assert_true(peer_gone(token));
+	assert_false(peer_gone(local));
+	token = peer_connect_on(w, 1, &(struct peer_opts){.user = "r", .id = "token"});
+	i->local_min = UINT32_MAX; /* it is nobody of this machine any more */
+	world_identity_changed(w, i);
+	world_run(w);
+	assert_true(peer_gone(local));
+	assert_false(peer_gone(token));
+	world_free(&w);
+}
+
 static void test_roles_taken(void **state)
 {
 	struct world *w = rights_world(2);
@@ -353,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_revoked),
 		cmocka_unit_test(test_stale_answer),
 		cmocka_unit_test(test_credential_replaced),
+		cmocka_unit_test(test_local_user_ends),
 		cmocka_unit_test(test_roles_taken),
 		cmocka_unit_test(test_qos_lowered),
 		cmocka_unit_test(test_no_policy),

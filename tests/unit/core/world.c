@@ -229,6 +229,7 @@ void world_identity_changed(struct world *w, struct identity *i)
 				     .status = i->status,
 				     .kind = i->kind,
 				     .credential_min = i->credential,
+				     .local_min = i->local_min,
 				     .identity = slice_str(i->name),
 				     .client_id_pattern = slice_str(i->pattern),
 				     .roles = i->roles,

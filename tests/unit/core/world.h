@@ -18,6 +18,7 @@ struct identity {
 	u32 roles[W_ROLES], nroles;
 	char pattern[40];
 	u32 credential; /* number of the only one in force; 0: not counted */
+	u32 local_min;	/* the lowest in force of users of this machine */
 };
 
 struct wconn {

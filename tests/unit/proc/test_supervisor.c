@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -188,10 +189,158 @@ static void test_busy_port_is_explained(void **state)
 		 port);
 	assert_int_equal(strncmp(s->why, want, strlen(want)), 0);
 	sockets_close(&s->listeners, NULL);
+}
 
-	listen_on(&s->conf, 0, "192.0.2.77", port);
-	assert_false(sockets_open(s, &s->conf, NULL, &s->listeners));
-	assert_non_null(strstr(s->why, "this machine does not have that address"));
+/* Bound all the same: it works when the address comes. */
+static void test_address_that_is_not_here(void **state)
+{
+	static const char *const away[] = {"192.0.2.77", "2001:db8:77::1"};
+
+	for (u32 i = 0; i < ARRAY_LEN(away); i++) {
+		assert_int_equal(ftruncate(s->log.file, 0), 0);
+		listen_on(&s->conf, 0, away[i], free_port());
+		if (!sockets_open(s, &s->conf, NULL, &s->listeners)) {
+			assert_int_equal(i, 1); /* no IPv6 here */
+			continue;
+		}
+		assert_true(s->listeners.v[0].fd[1] >= 0);
+		assert_non_null(strstr(content("picketd.log"), "waits for address"));
+		sockets_close(&s->listeners, NULL);
+	}
+}
+
+static void test_interface_that_is_not_here(void **state)
+{
+	u16 port = free_port();
+
+	listen_on(&s->conf, 0, "", port);
+	snprintf(s->conf.listener[0].interface, sizeof(s->conf.listener[0].interface), "nope0");
+	assert_true(sockets_open(s, &s->conf, NULL, &s->listeners));
+	assert_int_equal(s->listeners.v[0].fd[0], -1);
+	assert_non_null(strstr(content("picketd.log"), "waits for interface nope0"));
+	assert_int_equal(sockets_look_at(s), 0);
+	sockets_look(s);
+	assert_int_equal(s->listeners.v[0].fd[0], -1);
+	assert_true(sockets_look_at(s) > 0 && sockets_look_at(s) != UINT64_MAX);
+	/* And now it is: what was looked for in vain is found. */
+	snprintf(s->conf.listener[0].interface, sizeof(s->conf.listener[0].interface), "lo");
+	snprintf(s->listeners.v[0].interface, sizeof(s->listeners.v[0].interface), "lo");
+	s->look_at_ms = 0;
+	sockets_look(s);
+	assert_true(s->listeners.v[0].fd[1] >= 0);
+	assert_true(reachable(port));
+	sockets_close(&s->listeners, NULL);
+	listen_on(&s->conf, 0, "", port);
+	s->conf.listener[0].interface[0] = '\0';
+	assert_true(sockets_open(s, &s->conf, NULL, &s->listeners));
+	assert_true(sockets_look_at(s) == UINT64_MAX); /* nobody has to look */
+	sockets_close(&s->listeners, NULL);
+}
+
+/* ---- unix sockets ------------------------------------------------------------------------------
+ */
+static char local_folder[64];
+
+static void local_on(const char *name)
+{
+	struct conf_listener *l = &s->conf.listener[0];
+
+	snprintf(local_folder, sizeof(local_folder), "%s/local", folder);
+	mkdir(local_folder, 0755);
+	chmod(local_folder, 0755);
+	s->conf.listeners = 1;
+	l->local = true;
+	l->port = 0;
+	l->socket_mode = 0666;
+	snprintf(l->name, sizeof(l->name), "l0");
+	snprintf(l->address, sizeof(l->address), "%s/%s", local_folder, name);
+	snprintf(l->bind, sizeof(l->bind), "unix:%s", l->address);
+}
+
+static bool local_reachable(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	bool ok;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", s->conf.listener[0].address);
+	ok = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	close(fd);
+	return ok;
+}
+
+static void refuses(const char *why)
+{
+	struct sup_listeners out;
+
+	assert_false(sockets_open(s, &s->conf, NULL, &out));
+	assert_non_null(strstr(s->why, why));
+}
+
+static void test_unix_socket(void **state)
+{
+	const char *path = s->conf.listener[0].address;
+	struct stat st;
+
+	local_on("mqtt.sock");
+	assert_true(sockets_open(s, &s->conf, NULL, &s->listeners));
+	assert_true(s->listeners.v[0].fd[0] >= 0);
+	assert_int_equal(s->listeners.v[0].fd[1], -1); /* one for all shards */
+	assert_true(local_reachable());
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0666);
+	refuses("Address already in use"); /* another picketd */
+	assert_true(sockets_open(s, &s->conf, &s->listeners, &s->next_listeners));
+	assert_int_equal(s->next_listeners.v[0].fd[0], s->listeners.v[0].fd[0]);
+	sockets_close(&s->next_listeners, &s->listeners); /* a reload that is taken back */
+	assert_true(local_reachable());
+	s->conf.listener[0].socket_mode = 0600;
+	assert_true(local_rights(s, &s->conf, &s->conf.listener[0]));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	sockets_close(&s->listeners, NULL);
+	assert_int_equal(stat(path, &st), -1);
+}
+
+static void test_unix_socket_left_over(void **state)
+{
+	struct conf_listener *l = &s->conf.listener[0];
+	int fd;
+
+	local_on("old.sock");
+	fd = local_open(s, &s->conf, l);
+	assert_true(fd >= 0);
+	close(fd); /* as after kill -9: the file is there, and nobody listens */
+	assert_false(local_reachable());
+	assert_true(sockets_open(s, &s->conf, NULL, &s->listeners));
+	assert_true(local_reachable());
+	sockets_close(&s->listeners, NULL);
+}
+
+static void test_unix_socket_in_a_bad_place(void **state)
+{
+	struct conf_listener *l = &s->conf.listener[0];
+	char target[128];
+	struct stat st;
+
+	local_on("x.sock");
+	snprintf(l->socket_group, sizeof(l->socket_group), "no-such-group");
+	refuses("there is no group of that name");
+	assert_int_equal(stat(l->address, &st), -1);
+	l->socket_group[0] = '\0';
+	chmod(local_folder, 0777); /* anybody could put a socket of his own there */
+	refuses("nobody else may write to");
+	chmod(local_folder, 0755);
+	close(open(l->address, O_CREAT | O_WRONLY, 0600));
+	refuses("something lies there that is no socket");
+	assert_int_equal(stat(l->address, &st), 0);
+	unlink(l->address);
+	snprintf(target, sizeof(target), "%s/elsewhere", local_folder);
+	assert_int_equal(symlink(target, l->address), 0);
+	refuses("something lies there that is no socket");
+	unlink(l->address);
+	local_on("missing/x.sock");
+	refuses("make the folder");
 }
 
 static void test_reload_keeps_sockets(void **state)
@@ -480,6 +629,11 @@ int main(void)
 		T(test_log_turns_over),
 		T(test_every_address),
 		T(test_busy_port_is_explained),
+		T(test_address_that_is_not_here),
+		T(test_interface_that_is_not_here),
+		T(test_unix_socket),
+		T(test_unix_socket_left_over),
+		T(test_unix_socket_in_a_bad_place),
 		T(test_reload_keeps_sockets),
 		T(test_new_file_counts_when_committed),
 		T(test_files_are_not_for_all),

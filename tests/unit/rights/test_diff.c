@@ -42,6 +42,17 @@ static void networks_come_and_go(void **state)
 		"-   source not 10.9.0.0/16\n");
 }
 
+static void users_of_the_machine_come_and_go(void **state)
+{
+	differs("user a { unix-user 1000 }\nuser b {}",
+		"user a { unix-user 1001 }\nuser b { unix-user 1000 }",
+		"  user a\n"
+		"-   unix-user 1000\n"
+		"+   unix-user 1001\n"
+		"  user b\n"
+		"+   unix-user 1000\n");
+}
+
 static void whole_things_come_and_go(void **state)
 {
 	differs("role a { publish x }\nrole same { publish z }\ndevice d { role a; group g }",
@@ -74,8 +85,11 @@ static void attributes_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(equal_is_empty),	cmocka_unit_test(rules_come_and_go),
-		cmocka_unit_test(networks_come_and_go), cmocka_unit_test(whole_things_come_and_go),
+		cmocka_unit_test(equal_is_empty),
+		cmocka_unit_test(rules_come_and_go),
+		cmocka_unit_test(users_of_the_machine_come_and_go),
+		cmocka_unit_test(networks_come_and_go),
+		cmocka_unit_test(whole_things_come_and_go),
 		cmocka_unit_test(attributes_change),
 	};
 

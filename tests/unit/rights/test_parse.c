@@ -106,6 +106,9 @@ static void filters_and_comments(void **state)
 		  "  subscribe if if tls no\n"
 		  "}\n");
 	prints_as("", "");
+	prints_as("user u { unix-user 0; group g }\nservice s { group h\n unix-user 4294967294\n }",
+		  "user u {\n  group g\n  unix-user 0\n}\n"
+		  "service s {\n  group h\n  unix-user 4294967294\n}\n");
 	prints_as("role r { publish x; source 10.0.0.0/8, not 10.1.0.0/16, 192.0.2.7\n"
 		  "source ::1/128, 10.0.0.0/8 }",
 		  "role r {\n"
@@ -224,6 +227,15 @@ static const struct mistake mistakes[] = {
 	{"device a { colour red }", 1, 12, "not an attribute", "colour", "possible here"},
 	{"device a { group \"x y\" }", 1, 19, "the name of a group", "x y", ""},
 	{"device a { client-id \"\" }", 1, 23, "a client id pattern", "", ""},
+	{"user a { unix-user anna }", 1, 20, "the number of a user", "anna", "id -u"},
+	{"user a { unix-user 65534 }", 1, 20, "the number of a user", "65534", "not known"},
+	{"user a { unix-user 4294967295 }", 1, 20, "the number of a user", "", "id -u"},
+	{"user a { unix-user -1 }", 1, 20, "the number of a user", "", ""},
+	{"user a { unix-user 1; unix-user 2 }", 1, 23, "there twice", "unix-user", ""},
+	{"role a { source }", 1, 17, "a network is expected", "", ""},
+	{"role a { source 10.0.0.1/8 }", 1, 17, "bits behind", "", ""},
+	{"role a { source 10.0.0.0/8 not 10.1.0.0/16 }", 1, 28, "does not belong", "not", "','"},
+	{"role a { source not }", 1, 21, "a network is expected", "", ""},
 	{"device a {", 1, 11, "ends inside an identity", "", "'}'"},
 	{"device a { group g group h }", 1, 20, "does not belong", "group", "';'"},
 	{"role a { publish x \"y }", 1, 20, "not closed", "", ""},
