@@ -56,6 +56,7 @@ void route_status(struct request *r)
 	const struct m_sup_call sup = {SUP_STATUS};
 	const struct m_call call = {.uid = r->uid, .admin = 0};
 	const struct m_keys_call keys = {KEYS_SERVER_CERT};
+	const struct m_store_ask store = {STORE_STATUS};
 	const struct m_none none = {0};
 
 	r->done = status_done;
@@ -63,6 +64,7 @@ void route_status(struct request *r)
 	request_ask(r, STATUS_AUTH, ROLE_AUTH, IPC_CALL, &call, SLICE_LIT("{\"op\":\"status\"}"),
 		    -1);
 	request_ask(r, STATUS_BROKER, ROLE_BROKER, IPC_STATS, &none, SLICE_NONE, -1);
+	request_ask(r, STATUS_STORE, ROLE_BROKER, IPC_STORE_ASK, &store, SLICE_NONE, -1);
 	request_ask(r, STATUS_CERT, ROLE_KEYS, IPC_KEYS_CALL, &keys, SLICE_NONE, -1);
 }
 

@@ -1,5 +1,6 @@
 /* request: libmicrohttpd's callbacks, and the questions that a request asks of other processes.
  * Owns requests and their parts.  Knows no route's meaning. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -33,6 +34,7 @@ static struct request *request_new(struct api *a, struct MHD_Connection *conn)
 	r->conn = conn;
 	for (u32 i = 0; i < REQUEST_PARTS; i++)
 		r->part[i] = (struct part){.err = E_UNAVAILABLE, .fd = -1};
+	r->sink = -1;
 	LIST_INSERT_HEAD(&a->requests, r, next);
 	return r;
 }
@@ -45,6 +47,20 @@ static void wipe_free(u8 **p, size_t n)
 	*p = NULL;
 }
 
+static void part_clear(struct part *p)
+{
+	wipe_free(&p->data, p->n);
+	if (p->fd >= 0)
+		close(p->fd);
+	*p = (struct part){.err = E_UNAVAILABLE, .fd = -1};
+}
+
+void request_part_again(struct request *r, u32 part)
+{
+	ASSERT(part < REQUEST_PARTS);
+	part_clear(&r->part[part]);
+}
+
 /* Bodies and answers may carry a new token or a passphrase: nothing of them stays. */
 static void request_free(struct request **rp)
 {
@@ -55,11 +71,12 @@ static void request_free(struct request **rp)
 	for (u32 i = 0; i < REQUEST_ASKS; i++)
 		if (r->api->ask[i].r == r)
 			r->api->ask[i].r = NULL;
-	for (u32 i = 0; i < REQUEST_PARTS; i++) {
-		wipe_free(&r->part[i].data, r->part[i].n);
-		if (r->part[i].fd >= 0)
-			close(r->part[i].fd);
-	}
+	if (r->gone != NULL && r->api->child != NULL)
+		r->gone(r);
+	for (u32 i = 0; i < REQUEST_PARTS; i++)
+		part_clear(&r->part[i]);
+	if (r->sink >= 0)
+		close(r->sink);
 	wipe_free(&r->body, r->body_len);
 	wipe_free(&r->out, r->out_len);
 	stream_free(&r->stream);
@@ -92,10 +109,15 @@ static void request_wake(struct request *r)
 static void request_finish(struct request *r)
 {
 	ASSERT(r->done != NULL);
-	if (r->status != 0 || r->stream != NULL)
+	if (r->stream != NULL) {
+		stream_told(r->stream);
+		return;
+	}
+	if (r->status != 0)
 		return;
 	r->done(r);
-	ASSERT(r->status != 0 || r->stream != NULL);
+	/* An upload goes on when it knows where to; all others have their answer. */
+	ASSERT(r->status != 0 || r->stream != NULL || r->sink >= 0);
 	request_wake(r);
 }
 
@@ -220,6 +242,11 @@ static void part_take(struct part *p, struct ipc_msg *m)
 		p->body.stats = *(const struct m_stats *)m->body;
 		p->err = E_OK;
 		break;
+	case IPC_STORE_TOLD:
+		p->body.store = *(const struct m_store_told *)m->body;
+		p->err = p->body.store.err < E_N ? (enum err)p->body.store.err : E_IPC;
+		part_take_tail(p, m->tail);
+		break;
 	case IPC_CLIENT_KICKED:
 		p->body.kicked = *(const struct m_kicked *)m->body;
 		p->err = E_OK;
@@ -244,7 +271,8 @@ bool request_answer_arrived(struct api *a, enum role from, struct ipc_msg *m)
 {
 	bool answer = m->type == IPC_CALL_REPLY || m->type == IPC_KEYS_REPLY ||
 		      m->type == IPC_SUP_REPLY || m->type == IPC_CLIENT_ROWS ||
-		      m->type == IPC_STATS_REPLY || m->type == IPC_CLIENT_KICKED;
+		      m->type == IPC_STATS_REPLY || m->type == IPC_CLIENT_KICKED ||
+		      m->type == IPC_STORE_TOLD;
 
 	if (!answer)
 		return false;
@@ -404,6 +432,42 @@ static void request_admit(struct request *r, const char *method, const char *pat
 		log_refused(r, method, path);
 }
 
+/* The sleep of a request that asked something; false: it has its answer already. */
+static bool request_rest(struct request *r)
+{
+	if (r->status == 0 && r->stream == NULL && r->waiting == 0)
+		request_finish(r); /* nothing could be asked: the parts say why */
+	if (r->status != 0 || r->stream != NULL || r->waiting == 0)
+		return false;
+	r->resting = true;
+	api_timer_start(r->api, &r->deadline,
+			r->deadline_ms != 0 ? r->deadline_ms : REQUEST_DEADLINE_MS);
+	MHD_suspend_connection(r->conn);
+	return true;
+}
+
+/* Some bytes of an upload; returns how many are taken.  The route says where they go, once it
+ * knows. */
+static size_t request_upload(struct request *r, const char *data, size_t n)
+{
+	ssize_t put;
+
+	if (r->status == 0 && r->sink < 0 && !r->begun) {
+		r->begun = true;
+		r->route->start(r);
+		if (request_rest(r))
+			return 0;
+	}
+	while (r->status == 0 && n > 0) {
+		put = write(r->sink, data, n);
+		if (put > 0)
+			return (size_t)put;
+		if (put < 0 && errno != EINTR)
+			request_refuse(r, 507, CODE_DISK_FULL, NULL);
+	}
+	return n; /* refused: the rest is read and thrown away */
+}
+
 static void request_body(struct request *r, const char *data, size_t n)
 {
 	size_t max = r->status == 0 ? r->route->body_max : 0;
@@ -433,14 +497,7 @@ static enum MHD_Result request_start(struct request *r)
 {
 	if (r->status == 0)
 		r->route->start(r);
-	if (r->status == 0 && r->stream == NULL && r->waiting == 0)
-		request_finish(r); /* nothing could be asked: the parts say why */
-	if (r->status != 0 || r->stream != NULL)
-		return request_send(r);
-	r->resting = true;
-	api_timer_start(r->api, &r->deadline, REQUEST_DEADLINE_MS);
-	MHD_suspend_connection(r->conn);
-	return MHD_YES;
+	return request_rest(r) ? MHD_YES : request_send(r);
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path,
@@ -457,14 +514,18 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 		return MHD_YES;
 	}
 	OBJ_CHECK(r, REQUEST_MAGIC);
+	if (*n > 0 && r->route != NULL && r->route->body_max == ROUTE_UPLOAD) {
+		*n -= request_upload(r, data, *n);
+		return MHD_YES;
+	}
 	if (*n > 0) {
 		request_body(r, data, *n);
 		*n = 0;
 		return MHD_YES;
 	}
-	if (r->begun)
+	if (r->ended)
 		return request_send(r);
-	r->begun = true;
+	r->ended = true;
 	return request_start(r);
 }
 

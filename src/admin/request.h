@@ -15,10 +15,11 @@
 #include "ipc/codes.h"
 
 enum {
-	REQUEST_PARTS = 4,  /* answers that one request can gather */
+	REQUEST_PARTS = 5,  /* answers that one request can gather */
 	REQUEST_ASKS = 128, /* questions under way, all requests together */
 	REQUEST_DEADLINE_MS = 30000,
-	REQUEST_ANSWER_MAX = 64 << 20, /* largest answer taken from another process */
+	REQUEST_PATIENCE_MS = 30 * 60 * 1000, /* of what reads or writes a whole store */
+	REQUEST_ANSWER_MAX = 64 << 20,	      /* largest answer taken from another process */
 	REQUEST_CONNECTIONS = 64,
 };
 
@@ -34,6 +35,7 @@ struct part {
 		struct m_stats stats;
 		struct m_kicked kicked;
 		struct m_rows rows;
+		struct m_store_told store;
 	} body;
 };
 
@@ -47,10 +49,13 @@ struct request {
 	u32 uid;
 	u8 *body;
 	size_t body_len;
-	bool begun, resting;
+	bool begun, ended, resting; /* begun: its upload; ended: all of it has come */
 	u32 waiting;
 	struct part part[REQUEST_PARTS];
 	void (*done)(struct request *r); /* all parts are there, or the deadline passed */
+	void (*gone)(struct request *r); /* NULL, or: it ends without what done would have done */
+	u64 deadline_ms;		 /* for the answers; 0: the usual */
+	int sink;			 /* of an upload: where it is written; -1 */
 	struct timer deadline;
 	unsigned status; /* 0: no answer yet */
 	const char *type;
@@ -87,6 +92,8 @@ void api_timer_stop(struct api *a, struct timer *t); /* also when the loop is go
 /* Ask a process; its answer fills part.  A failure fills the part with the reason at once. */
 void request_ask(struct request *r, u32 part, enum role to, enum ipc_type type, const void *body,
 		 struct slice tail, int fd);
+/* The same part once more; what it held is gone. */
+void request_part_again(struct request *r, u32 part);
 /* Answer.  request_json takes value; request_text copies; status is HTTP's. */
 void request_json(struct request *r, unsigned status, json_t *value);
 void request_text(struct request *r, const char *type, struct slice text);

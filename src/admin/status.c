@@ -75,6 +75,9 @@ static void conf_json(json_t *out, const struct conf *c)
 /* X(field) of m_stats, all of them u64. */
 /* The formatter never comes to an end with lists like this. */
 /* clang-format off */
+#define STORE_FIELDS(X) \
+	X(sessions) X(subs) X(queued) X(retained) X(messages) X(bytes) X(free_bytes) \
+	X(map_bytes) X(commits) X(operations) X(syncs) X(epoch) X(up_ms)
 #define STATS_FIELDS(X) \
 	X(clients) X(sessions) X(subscriptions) X(retained) X(msgs_in) X(msgs_out) \
 	X(bytes_in) X(bytes_out) X(logins_ok) X(logins_refused) X(denied_publish) \
@@ -100,6 +103,37 @@ static void auth_json(json_t *out, const struct part *p)
 	json_object_set_new(out, "auth", j != NULL ? j : json_object());
 }
 
+/* The second string of the supervisor's answer. */
+static json_t *trouble_json(const struct part *sup)
+{
+	struct rd r = rd_of(slice_of(sup->data, sup->n));
+	struct slice s;
+	json_t *j;
+
+	ipc_get_str(&r);
+	s = ipc_get_str(&r);
+	j = r.err == E_OK ? json_stringn((const char *)s.p, s.n) : NULL;
+	return j != NULL ? j : json_string("");
+}
+
+json_t *status_store(const struct m_store_told *t, const struct part *sup, const struct conf *c)
+{
+	char path[CONF_PATH + 16];
+	json_t *j = json_object();
+
+	snprintf(path, sizeof(path), "%s/store", c->state_dir);
+	json_object_set_new(j, "path", json_string(path));
+	json_object_set_new(j, "persistent", json_boolean(t->persistent != 0));
+	json_object_set_new(j, "sealed", json_boolean(t->sealed != 0));
+	json_object_set_new(j, "full", json_boolean(t->full != 0));
+	json_object_set_new(j, "clean", json_boolean(t->clean != 0));
+#define X(field) json_object_set_new(j, #field, num(t->field));
+	STORE_FIELDS(X)
+#undef X
+	json_object_set_new(j, "trouble", sup != NULL ? trouble_json(sup) : json_string(""));
+	return j;
+}
+
 static void cert_json(json_t *out, const struct part *p)
 {
 	json_object_set_new(out, "certificate",
@@ -121,6 +155,12 @@ json_t *status_json(const struct conf *c, const struct part part[REQUEST_PARTS])
 		else
 			json_array_append_new(away, json_string(names[i]));
 	}
+	/* Broker that is away has been named. */
+	if (part[STATUS_STORE].err == E_OK)
+		json_object_set_new(
+			out, "store",
+			status_store(&part[STATUS_STORE].body.store,
+				     part[STATUS_SUP].err == E_OK ? &part[STATUS_SUP] : NULL, c));
 	json_object_set_new(out, "ready",
 			    json_boolean(json_array_size(away) == 0 &&
 					 part[STATUS_SUP].body.sup.child[ROLE_CANARY].up != 0));

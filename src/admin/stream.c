@@ -4,34 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/stream.h"
+#include "admin/stream_i.h"
 #include "base/mem.h"
 #include "base/log.h"
 
-#define STREAM_MAGIC 0x57e4a301u
 enum {
-	STREAM_HELD_MAX = 256 * 1024,
 	STREAM_TAIL_MAX = 1024 * 1024, /* of a log, at the start */
 	STREAM_BEAT_MS = 15000, /* an empty line now and then shows whether the reader is there */
 	STREAM_LOG_MS = 500,
 };
 
-struct stream {
-	u32 magic;
-	struct request *r;
-	char name[132];
-	int fd;	   /* the log; -1 when watching */
-	u64 at;	   /* read up to here */
-	u64 asked; /* id of the question what the log is now; 0: none under way */
-	bool follow, ended, resting;
-	u64 lost;
-	u8 *held;
-	size_t n, cap;
-	struct timer timer;
-	LIST_ENTRY(stream) next;
-};
-
-static void stream_wake(struct stream *s)
+void stream_wake(struct stream *s)
 {
 	if (!s->resting)
 		return;
@@ -39,7 +22,7 @@ static void stream_wake(struct stream *s)
 	request_resume(s->r->api, s->r->conn);
 }
 
-static bool stream_room(struct stream *s, size_t n, size_t max)
+bool stream_room(struct stream *s, size_t n, size_t max)
 {
 	size_t cap = s->cap;
 	u8 *p;
@@ -58,7 +41,7 @@ static bool stream_room(struct stream *s, size_t n, size_t max)
 	return true;
 }
 
-static bool stream_put(struct stream *s, struct slice bytes)
+bool stream_put(struct stream *s, struct slice bytes)
 {
 	if (!stream_room(s, bytes.n, STREAM_HELD_MAX))
 		return false;
@@ -68,12 +51,14 @@ static bool stream_put(struct stream *s, struct slice bytes)
 	return true;
 }
 
-static struct stream *stream_new(struct request *r, int fd, void (*fire)(struct timer *t))
+struct stream *stream_new(struct request *r, enum stream_kind kind, int fd,
+			  void (*fire)(struct timer *t))
 {
 	struct stream *s = xcalloc(1, sizeof(*s));
 
 	s->magic = STREAM_MAGIC;
 	s->r = r;
+	s->kind = kind;
 	s->fd = fd;
 	s->timer.fire = fire;
 	LIST_INSERT_HEAD(&r->api->streams, s, next);
@@ -88,7 +73,7 @@ static bool watched_by_other(const struct stream *s)
 	struct stream *o;
 
 	LIST_FOREACH (o, &s->r->api->streams, next)
-		if (o != s && o->fd < 0 && strcmp(o->name, s->name) == 0)
+		if (o != s && o->kind == STREAM_WATCH && strcmp(o->name, s->name) == 0)
 			return true;
 	return false;
 }
@@ -117,7 +102,7 @@ static void watch_beat(struct timer *t)
 
 struct stream *stream_watch(struct request *r, const char *name)
 {
-	struct stream *s = stream_new(r, -1, watch_beat);
+	struct stream *s = stream_new(r, STREAM_WATCH, -1, watch_beat);
 
 	ASSERT(strlen(name) < sizeof(s->name));
 	snprintf(s->name, sizeof(s->name), "%s", name);
@@ -184,7 +169,7 @@ enum err stream_event(struct api *a, struct ipc_msg *m)
 		json_object_set_new(j, "topic", json_peer(topic));
 	}
 	LIST_FOREACH (s, &a->streams, next)
-		if (s->fd < 0 &&
+		if (s->kind == STREAM_WATCH &&
 		    (s->name[0] == 0 || who.n == 0 || slice_eq(who, slice_str(s->name))))
 			watch_line(s, j);
 	json_decref(j);
@@ -196,7 +181,7 @@ void stream_rewatch(struct api *a)
 	struct stream *s;
 
 	LIST_FOREACH (s, &a->streams, next)
-		if (s->fd < 0)
+		if (s->kind == STREAM_WATCH)
 			watch_say(s, 1);
 }
 
@@ -259,7 +244,7 @@ void stream_log_named(struct api *a, struct ipc_msg *m)
 	struct stream *s;
 
 	LIST_FOREACH (s, &a->streams, next) {
-		if (s->asked == m->id)
+		if (s->kind == STREAM_LOG && s->asked == m->id)
 			break;
 	}
 	if (s == NULL || m->fd < 0)
@@ -293,7 +278,7 @@ static void log_poll(struct timer *t)
 
 struct stream *stream_logs(struct request *r, int fd, u32 lines, bool follow)
 {
-	struct stream *s = stream_new(r, fd, log_poll);
+	struct stream *s = stream_new(r, STREAM_LOG, fd, log_poll);
 	u64 size = log_size(s);
 	size_t from;
 
@@ -322,8 +307,10 @@ void stream_free(struct stream **sp)
 		return;
 	OBJ_CHECK(s, STREAM_MAGIC);
 	api_timer_stop(s->r->api, &s->timer);
-	if (s->fd < 0 && s->r->api->child != NULL && !watched_by_other(s))
+	if (s->kind == STREAM_WATCH && s->r->api->child != NULL && !watched_by_other(s))
 		watch_say(s, 0);
+	if (s->kind == STREAM_PIPE)
+		pipe_end(s);
 	if (s->fd >= 0)
 		close(s->fd);
 	LIST_REMOVE(s, next);
@@ -341,7 +328,16 @@ void stream_end(struct stream *s)
 
 const char *stream_type(const struct stream *s)
 {
-	return s->fd < 0 ? "application/jsonlines" : "text/plain; charset=utf-8";
+	return s->kind == STREAM_LOG	? "text/plain; charset=utf-8"
+	       : s->kind == STREAM_PIPE ? "application/octet-stream"
+					: "application/jsonlines";
+}
+
+ssize_t stream_rest(struct stream *s)
+{
+	s->resting = true;
+	MHD_suspend_connection(s->r->conn);
+	return 0;
 }
 
 static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
@@ -350,17 +346,21 @@ static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
 	size_t n = MIN(max, s->n);
 
 	OBJ_CHECK(s, STREAM_MAGIC);
+	if (s->kind == STREAM_PIPE)
+		return pipe_read(s, buf, max);
+	if (s->kind == STREAM_PAGES && n == 0)
+		n = MIN(max, pages_more(s));
 	if (n > 0) {
 		memcpy(buf, s->held, n);
 		memmove(s->held, s->held + n, s->n - n);
 		s->n -= n;
 		return (ssize_t)n;
 	}
+	if (s->failed)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
 	if (s->ended)
 		return MHD_CONTENT_READER_END_OF_STREAM;
-	s->resting = true;
-	MHD_suspend_connection(s->r->conn);
-	return 0;
+	return stream_rest(s);
 }
 
 struct MHD_Response *stream_response(struct stream *s)

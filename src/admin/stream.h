@@ -13,6 +13,19 @@ struct stream;
 struct stream *stream_watch(struct request *r, const char *name) MUST;
 /* The last lines of the log in fd (takes it), then, with follow, what is added to it. */
 struct stream *stream_logs(struct request *r, int fd, u32 lines, bool follow) MUST;
+/* What comes through the pipe fd (takes it), up to its end; the answer to part, which is under way,
+ * says whether that was all.  If not, the reader of the answer sees it break off. */
+struct stream *stream_pipe(struct request *r, int fd, u32 part) MUST;
+/* JSON lines a page at a time, each only when the one before has been read.  more asks for the next
+ * one; page, when all parts have come, adds its lines with stream_line, and ends with
+ * STREAM_PAGES_END at the last, STREAM_PAGES_FAILED when there are no more than these. */
+enum stream_page { STREAM_PAGES_ON, STREAM_PAGES_END, STREAM_PAGES_FAILED };
+struct stream *stream_pages(struct request *r, void (*more)(struct request *r),
+			    enum stream_page (*page)(struct request *r)) MUST;
+/* Takes line.  A page may have 256 KiB of them; false: it does not fit. */
+bool stream_line(struct stream *s, json_t *line) MUST;
+/* All that the request has asked for has come. */
+void stream_told(struct stream *s);
 void stream_free(struct stream **sp);
 /* No more comes; the answer ends when what is held is read. */
 void stream_end(struct stream *s);

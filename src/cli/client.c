@@ -15,7 +15,12 @@
 #include "cli/out.h"
 #include "ipc/codes.h"
 
-enum { ANSWER_MAX = 64 << 20, ANSWER_WAIT_MS = 60000, STREAM_LINE_MAX = 64 * 1024 };
+enum {
+	ANSWER_MAX = 64 << 20,
+	ANSWER_WAIT_MS = 60000,
+	STORE_WAIT_MS = 3600 * 1000,
+	STREAM_LINE_MAX = 64 * 1024
+};
 
 static bool socket_exists(const char *dir)
 {
@@ -187,11 +192,11 @@ void answer_free(struct answer *a)
 	*a = (struct answer){0};
 }
 
-static enum err request_text(const char *run_dir, const char *path, const char *body,
+static enum err request_text(const char *run_dir, const char *path, const char *body, u64 wait_ms,
 			     struct answer *out)
 {
 	struct gather g = {.a = out, .go = true};
-	u64 stop_ms = clock_mono_ms() + ANSWER_WAIT_MS;
+	u64 stop_ms = clock_mono_ms() + wait_ms;
 	struct http h;
 	enum err e;
 	int fd;
@@ -213,18 +218,133 @@ static enum err request_text(const char *run_dir, const char *path, const char *
 	return e;
 }
 
-enum err client_request(const char *run_dir, const char *path, json_t *body, struct answer *out)
+static enum err request_json(const char *run_dir, const char *path, json_t *body, u64 wait_ms,
+			     struct answer *out)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	enum err e;
 
 	ASSERT(body == NULL || text != NULL);
 	json_decref(body);
-	e = request_text(run_dir, path, text, out);
+	e = request_text(run_dir, path, text, wait_ms, out);
 	if (text != NULL)
 		mem_wipe(text, strlen(text));
 	free(text);
 	return e;
+}
+
+enum err client_request(const char *run_dir, const char *path, json_t *body, struct answer *out)
+{
+	return request_json(run_dir, path, body, ANSWER_WAIT_MS, out);
+}
+
+/* ---- whole files
+ * --------------------------------------------------------------------------------- */
+
+struct download {
+	struct gather g;
+	struct http *h;
+	int fd;
+};
+
+static bool fd_write(int fd, struct slice s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		s = slice_skip(s, (size_t)n);
+	}
+	return true;
+}
+
+static void download_add(void *arg, struct slice bytes)
+{
+	struct download *d = arg;
+
+	if (d->h->status != 200) {
+		answer_add(&d->g, bytes);
+	} else if (!fd_write(d->fd, bytes)) {
+		d->g.err = E_IO;
+		d->g.go = false;
+	}
+}
+
+/* What comes for a request that has been sent on fd, which is closed. */
+static enum err finish(int fd, struct http *h, struct gather *g, enum err e)
+{
+	u64 stop_ms = clock_mono_ms() + STORE_WAIT_MS;
+
+	if (e == E_OK)
+		e = read_response(fd, h, &stop_ms, &g->go);
+	close(fd);
+	g->a->status = h->status;
+	if (g->err != E_OK)
+		e = g->err;
+	if (e != E_OK)
+		answer_free(g->a);
+	return e;
+}
+
+enum err client_download(const char *run_dir, const char *path, int to, struct answer *out)
+{
+	struct http h;
+	struct download d = {.g = {.a = out, .go = true}, .h = &h, .fd = to};
+	enum err e;
+	int fd;
+
+	*out = (struct answer){0};
+	e = client_connect(run_dir, &fd);
+	if (e != E_OK)
+		return e;
+	http_init(&h, download_add, &d);
+	e = send_request(fd, path, NULL);
+	return finish(fd, &h, &d.g, e);
+}
+
+static enum err send_file(int fd, const char *path, int from, u64 size)
+{
+	char b[65536];
+	int n = snprintf(b, sizeof(b),
+			 "POST %s HTTP/1.1\r\nHost: picket\r\nConnection: close\r\n"
+			 "Content-Type: application/octet-stream\r\nContent-Length: %llu\r\n\r\n",
+			 path, (unsigned long long)size);
+	enum err e = n > 0 && (size_t)n < sizeof(b) ? write_all(fd, b, (size_t)n) : E_RANGE;
+
+	while (e == E_OK && size > 0) {
+		ssize_t got = read(from, b, MIN(sizeof(b), size));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) /* it has become shorter meanwhile */
+			return E_IO;
+		size -= (u64)got;
+		errno = 0;
+		e = write_all(fd, b, (size_t)got);
+		if (errno == EPIPE) /* refused: the answer says why */
+			break;
+	}
+	return e;
+}
+
+enum err client_upload(const char *run_dir, const char *path, int from, u64 size,
+		       struct answer *out)
+{
+	struct gather g = {.a = out, .go = true};
+	struct http h;
+	enum err e;
+	int fd;
+
+	*out = (struct answer){0};
+	e = client_connect(run_dir, &fd);
+	if (e != E_OK)
+		return e;
+	http_init(&h, answer_add, &g);
+	e = send_file(fd, path, from, size);
+	return finish(fd, &h, &g, e);
 }
 
 /* ---- streams
@@ -318,7 +438,7 @@ int ask_failed(struct cli *c, enum err e)
 }
 
 /* The error of an answer that is not 200. */
-static int ask_refused(struct cli *c, const struct answer *a)
+int ask_refused(struct cli *c, const struct answer *a)
 {
 	json_t *j = json_loadb((const char *)a->data, a->n, 0, NULL);
 	const json_t *e = json_object_get(j, "error");
@@ -336,9 +456,9 @@ static int ask_refused(struct cli *c, const struct answer *a)
 	return rc;
 }
 
-int ask_text(struct cli *c, const char *path, json_t *body, struct answer *out)
+static int ask_for(struct cli *c, const char *path, json_t *body, u64 wait_ms, struct answer *out)
 {
-	enum err e = client_request(c->run_dir, path, body, out);
+	enum err e = request_json(c->run_dir, path, body, wait_ms, out);
 	int rc;
 
 	if (e != E_OK)
@@ -350,21 +470,39 @@ int ask_text(struct cli *c, const char *path, json_t *body, struct answer *out)
 	return rc;
 }
 
-int ask_json(struct cli *c, const char *path, json_t *body, json_t **reply)
+int ask_text(struct cli *c, const char *path, json_t *body, struct answer *out)
 {
-	struct answer a;
-	int rc = ask_text(c, path, body, &a);
+	return ask_for(c, path, body, ANSWER_WAIT_MS, out);
+}
 
-	*reply = NULL;
-	if (rc != 0)
-		return rc;
-	*reply = json_loadb((const char *)a.data, a.n, 0, NULL);
-	answer_free(&a);
+/* Takes a. */
+static int reply_take(struct cli *c, struct answer *a, json_t **reply)
+{
+	*reply = json_loadb((const char *)a->data, a->n, 0, NULL);
+	answer_free(a);
 	if (json_is_object(*reply))
 		return 0;
 	json_decref(*reply);
 	*reply = NULL;
 	return out_refuse(c, CODE_BAD_ANSWER, "not a JSON object");
+}
+
+int ask_json(struct cli *c, const char *path, json_t *body, json_t **reply)
+{
+	struct answer a;
+	int rc = ask_for(c, path, body, ANSWER_WAIT_MS, &a);
+
+	*reply = NULL;
+	return rc == 0 ? reply_take(c, &a, reply) : rc;
+}
+
+int ask_json_long(struct cli *c, const char *path, json_t *body, json_t **reply)
+{
+	struct answer a;
+	int rc = ask_for(c, path, body, STORE_WAIT_MS, &a);
+
+	*reply = NULL;
+	return rc == 0 ? reply_take(c, &a, reply) : rc;
 }
 
 int ask_auth(struct cli *c, json_t *call, json_t **reply)

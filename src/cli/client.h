@@ -31,12 +31,20 @@ struct line_sink {
 };
 enum err client_stream(const char *run_dir, const char *path, const struct line_sink *sink,
 		       const u64 *stop_ms, u32 *status) MUST;
+/* GET path; the bytes of the answer to fd as they come (E_IO: it cannot be written).  Any status is
+ * E_OK; one that is not 200 is in out, which the caller frees. */
+enum err client_download(const char *run_dir, const char *path, int fd, struct answer *out) MUST;
+/* POST the size bytes of fd. */
+enum err client_upload(const char *run_dir, const char *path, int fd, u64 size,
+		       struct answer *out) MUST;
 /* Percent-encode for a query (RFC 3986 section 2.1). */
 void client_quote(const char *s, char *out, size_t cap);
 
 /* ---- for commands: these print their own refusals and return an exit code of the command, 0 when
  * well ---- */
 int ask_json(struct cli *c, const char *path, json_t *body, json_t **reply) MUST;
+/* The same for an answer that may take an hour. */
+int ask_json_long(struct cli *c, const char *path, json_t *body, json_t **reply) MUST;
 int ask_text(struct cli *c, const char *path, json_t *body, struct answer *out) MUST;
 /* A call of auth (takes call; dry_run is added when asked for). */
 int ask_auth(struct cli *c, json_t *call, json_t **reply) MUST;
@@ -46,5 +54,7 @@ int ask_auth_four(struct cli *c, json_t *call) MUST;
 const char *action_word(const char *s);
 /* What client_request returned, printed: the code for each err. */
 int ask_failed(struct cli *c, enum err e) MUST;
+/* The refusal in an answer that is not 200. */
+int ask_refused(struct cli *c, const struct answer *a) MUST;
 
 #endif

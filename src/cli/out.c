@@ -200,6 +200,23 @@ void out_duration(u64 ms, char *buf, size_t cap)
 		snprintf(buf, cap, "%02llu:%02llu:%02llu", s / 3600, s / 60 % 60, s % 60);
 }
 
+void out_size(u64 bytes, char *buf, size_t cap)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	u32 u = 0;
+	u64 tenths = MIN(bytes, UINT64_MAX / 10) * 10;
+
+	while (tenths >= 10240 && u + 1 < ARRAY_LEN(units)) {
+		tenths /= 1024;
+		u++;
+	}
+	if (u == 0)
+		snprintf(buf, cap, "%llu B", (unsigned long long)bytes);
+	else
+		snprintf(buf, cap, "%llu.%llu %s", (unsigned long long)tenths / 10,
+			 (unsigned long long)tenths % 10, units[u]);
+}
+
 /* ---- errors
  * -------------------------------------------------------------------------------------- */
 

@@ -40,6 +40,8 @@ void out_table_end(struct out_table *t, FILE *f); /* prints and frees */
 void out_ago(u64 wall_ms, u64 now_ms, char *buf, size_t cap);
 /* "00:18:03", "3 d 04:00". */
 void out_duration(u64 ms, char *buf, size_t cap);
+/* "812 B", "3.1 MiB". */
+void out_size(u64 bytes, char *buf, size_t cap);
 
 /* "refused  E1102 exists: text" and "next     …" on the error stream; CLI_REFUSED.  With --json the
  * error object on the output. */

@@ -11,5 +11,8 @@
 bool report_canary(FILE *f, const json_t *s);	 /* false: it did not pass */
 bool report_listeners(FILE *f, const json_t *s); /* true: a risk was accepted */
 void report_certificate(FILE *f, const json_t *s, const char *word);
+/* The store, in a line or two: its object in that answer, or the answer of GET /v1/store.  False:
+ * it is full, or something has happened to it. */
+bool report_store(FILE *f, const json_t *store);
 
 #endif

@@ -183,6 +183,8 @@ int cmd_status(struct cli *c)
 	head_tell(c->out, s);
 	well = !report_listeners(c->out, s);
 	report_certificate(c->out, s, "tls");
+	if (json_object_get(s, "store") != NULL)
+		well = report_store(c->out, json_object_get(s, "store")) && well;
 	well = report_canary(c->out, s) && well;
 	well = processes_tell(c->out, s) && well;
 	json_decref(s);

@@ -73,7 +73,8 @@ struct m_file {
 };
 struct m_start {
 	u32 nshards;
-	u32 first_start; /* the state folder was empty */
+	u32 first_start;     /* the state folder was empty */
+	u64 store_epoch_min; /* a store that was set back gives out no number twice */
 };
 struct m_ready {
 	u32 seccomp;	  /* 1: a filter is in force */
@@ -82,6 +83,7 @@ struct m_ready {
 /* What broker found in its store. */
 struct m_serving {
 	u64 sessions, subscriptions, retained, dropped, damaged;
+	u64 epoch;	/* of the store */
 	u32 ms;		/* from its start until now */
 	u32 persistent; /* 0: there is no store */
 };
@@ -210,7 +212,12 @@ enum sup_op {
 	SUP_STATUS = 1,
 	SUP_RELOAD,
 	SUP_LOG /* reply: the log, read-only */,
-	SUP_CONFIG /* reply tail: nothing; memfd: struct conf */
+	SUP_CONFIG, /* reply tail: nothing; memfd: struct conf */
+	/* A backup takes the place of the store: OPEN's reply has a new file to write it to; DONE's
+	   comes when broker serves it, or all is as it was; DROP: no more of it comes. */
+	SUP_RESTORE_OPEN,
+	SUP_RESTORE_DONE,
+	SUP_RESTORE_DROP
 };
 struct m_sup_call {
 	u32 op;
@@ -232,6 +239,23 @@ struct client_row {
 	u64 msgs_in, msgs_out, bytes_in, bytes_out, denied, dropped;
 	u32 version, keep_alive_s, subscriptions, queued, inflight, shard, kind, online, clean,
 		quirks;
+};
+/* STORE_ASK and its answer. */
+enum store_ask {
+	STORE_STATUS = 1,
+	STORE_CHECK,  /* every record, while it is in use; told when done */
+	STORE_BACKUP, /* to the pipe that comes along; told when all is written */
+};
+struct m_store_ask {
+	u32 op;
+};
+struct m_store_told {
+	u32 op, err;
+	u32 persistent, sealed, full, clean; /* clean: it had been closed in order */
+	u64 sessions, subs, queued, retained, messages;
+	u64 bytes, free_bytes, map_bytes, commits, operations, syncs;
+	u64 epoch, up_ms;
+	u64 records, damaged, written; /* of a check; of a backup, bytes */
 };
 struct m_rows {
 	u32 count, row_size;

@@ -93,6 +93,8 @@ static enum err from_supervisor(struct broker *b, struct ipc_msg *m)
 {
 	if (m->type == IPC_CONFIG)
 		return conf_take(b, m);
+	if (m->type == IPC_FILE)
+		return E_OK;
 	if (m->type == IPC_LISTENER)
 		return take_listener(b, m);
 	return E_IPC;
@@ -135,6 +137,8 @@ static enum err message(struct child *c, enum role from, struct ipc_msg *m)
 		return from_keys(b, m);
 	if (m->type == IPC_WATCH)
 		return admin_watch(b, m);
+	if (m->type == IPC_STORE_ASK)
+		return store_ask(b, m);
 	if (m->type == IPC_CLIENT_QUERY || m->type == IPC_CLIENT_KICK || m->type == IPC_STATS)
 		return admin_ask(b, m);
 	return E_IPC;

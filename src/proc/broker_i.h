@@ -208,4 +208,7 @@ enum err admin_watch(struct broker *b, const struct ipc_msg *m) MUST;
 void shard_answer(struct shard *s, struct ask *a);
 void admin_answered(struct broker *b, struct ask *a);
 
+/* broker_store_ask.c */
+enum err store_ask(struct broker *b, struct ipc_msg *m) MUST;
+
 #endif

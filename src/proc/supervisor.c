@@ -322,6 +322,7 @@ static void timers_run(struct sup *s)
 			child_kill(s, (enum role)r, "has closed its link to the supervisor");
 		}
 	}
+	restore_timer(s, now);
 	if (s->watchdog_ms != 0 && now >= s->watchdog_at_ms) {
 		sd_notify(0, "WATCHDOG=1");
 		s->watchdog_at_ms = now + s->watchdog_ms;
@@ -339,6 +340,8 @@ static int wait_ms(const struct sup *s)
 
 	if (s->phase_deadline_ms != 0)
 		next = MIN(next, s->phase_deadline_ms);
+	if (s->store.restore.stop_by_ms != 0)
+		next = MIN(next, s->store.restore.stop_by_ms);
 	if (s->watchdog_ms != 0)
 		next = MIN(next, s->watchdog_at_ms);
 	if (s->phase == PH_SERVING)
@@ -455,7 +458,7 @@ static void init(struct sup *s, const struct sup_options *opt)
 	s->opt = *opt;
 	s->root = getuid() == 0;
 	s->notify = s->lock = s->state = s->run = s->keys = s->auth = s->admin_socket = s->log.dir =
-		s->log.file = s->store.dir = s->store.key = -1;
+		s->log.file = s->store.dir = s->store.key = s->store.restore.fd = -1;
 	memset(s->temp, -1, sizeof(s->temp));
 	for (u32 r = 0; r < ROLE_N; r++)
 		s->child[r].lines.fd = -1;

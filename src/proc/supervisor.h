@@ -62,8 +62,25 @@ enum store_phase {
 	STORE_SOUND,
 	STORE_LOST, /* it cannot be used and cannot be moved */
 };
+/* A backup on its way into the store's place. */
+enum restore_phase {
+	RESTORE_NONE,
+	RESTORE_WRITING,  /* admin writes it */
+	RESTORE_CHECKING, /* the same look as after an end out of order */
+	RESTORE_STOPPING, /* broker ends */
+	RESTORE_STARTING, /* broker begins with it */
+};
+struct sup_restore {
+	enum restore_phase phase;
+	int fd;		 /* its file; -1 */
+	u64 id;		 /* of the SUP_CALL that waits */
+	u64 stop_by_ms;	 /* else it is killed; 0: it is not being stopped */
+	char before[64]; /* where the store stands that it replaces */
+};
 struct sup_store {
 	enum store_phase phase;
+	struct sup_restore restore;
+	u64 epoch, epoch_min; /* of the last one that was served; of the next */
 	int dir;	      /* STATE/store; -1: nothing is durable */
 	int key;	      /* memory of keys, for broker; -1: it has not come */
 	bool wanted;	      /* broker waits for the key */
@@ -150,7 +167,7 @@ void local_remove(const char *path);
 /* ---- supervisor_child.c ---- */
 void child_spawn(struct sup *s, enum role role);
 /* The process that looks at the store; false: it could not be started, and the log says why. */
-bool child_spawn_check(struct sup *s);
+bool child_spawn_check(struct sup *s, int fd);
 void child_died(struct sup *s, enum role role, int status);
 void child_kill(struct sup *s, enum role role, const char *why);
 void sup_send(struct sup *s, enum role to, enum ipc_type type, u64 id, const void *body,
@@ -161,13 +178,26 @@ bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool rel
 bool store_folder(struct sup *s);
 /* May broker be started?  If not, it is when what has begun now has come to its end. */
 bool store_ready(struct sup *s);
-/* Its file, to be read; -1. */
-int store_file(struct sup *s);
 void store_checked(struct sup *s, int status);
 /* True: it is started anew, also during the start of picketd. */
 bool store_broker_died(struct sup *s, int status);
 void store_serving(struct sup *s, const struct m_serving *m);
 void store_key_came(struct sup *s, struct ipc_msg *m);
+/* Give the store's folder a name of its own that begins so; which is in name.  E_IO: errno says. */
+enum err store_rename(struct sup *s, const char *prefix, char *name, size_t cap) MUST;
+/* What the end of a look means; NULL: it is sound. */
+const char *store_verdict(int status);
+
+/* ---- supervisor_restore.c ---- */
+void restore_call(struct sup *s, u64 id, u32 op);
+/* The look at it is over, broker has ended, broker serves; false: there is no restore that it has
+ * to do with. */
+bool restore_checked(struct sup *s, int status);
+bool restore_broker_died(struct sup *s);
+void restore_serving(struct sup *s);
+void restore_timer(struct sup *s, u64 now_ms);
+/* Who wrote it is gone, or picketd stops: all stays as it is. */
+void restore_drop(struct sup *s);
 /* Said in the log, to who watches, and by picket status. */
 void sup_alarm(struct sup *s, const char *fmt, ...) PRINTF(2, 3);
 

@@ -152,7 +152,7 @@ bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool rel
 
 static bool hand_over(struct sup *s, enum role role)
 {
-	struct m_start start = {s->nshards, s->first_start};
+	struct m_start start = {s->nshards, s->first_start, s->store.epoch_min};
 	const struct m_none none = {0};
 
 	for (u32 peer = ROLE_BROKER; peer < ROLE_N; peer++) {
@@ -222,15 +222,12 @@ static bool canary_fork(struct sup *s)
 	return ok;
 }
 
-bool child_spawn_check(struct sup *s)
+bool child_spawn_check(struct sup *s, int fd)
 {
-	int fd = store_file(s);
 	bool ok = fd >= 0 && child_fork(s, ROLE_CHECK, fd);
 
 	if (!ok)
 		sup_say(s, LOG_WARN, "store", "nobody looks at the store: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
 	return ok;
 }
 
@@ -288,7 +285,10 @@ static void say_death(struct sup *s, enum role role, int status)
 	const char *name = role_name(role);
 	int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (s->phase == PH_STOPPING && sig == 0)
+	bool told = s->phase == PH_STOPPING ||
+		    (role == ROLE_BROKER && s->store.restore.phase == RESTORE_STOPPING);
+
+	if (told && sig == 0)
 		return;
 	if (sig == SIGSYS)
 		sup_say(s, LOG_ERROR, "child_ended",
@@ -340,10 +340,13 @@ void child_died(struct sup *s, enum role role, int status)
 	if (role == ROLE_CHECK) {
 		if (WIFSIGNALED(status))
 			say_death(s, role, status);
-		store_checked(s, status);
+		if (!restore_checked(s, status))
+			store_checked(s, status);
 		return;
 	}
 	say_death(s, role, status);
+	if (role == ROLE_ADMIN)
+		restore_drop(s);
 	again = role == ROLE_BROKER && store_broker_died(s, status);
 	if (s->phase == PH_STOPPING)
 		return;

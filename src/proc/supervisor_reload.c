@@ -337,6 +337,11 @@ void sup_call(struct sup *s, const struct ipc_msg *m)
 	int fd = -1;
 
 	switch (call->op) {
+	case SUP_RESTORE_OPEN:
+	case SUP_RESTORE_DONE:
+	case SUP_RESTORE_DROP:
+		restore_call(s, m->id, call->op);
+		return;
 	case SUP_RELOAD:
 		sup_reload(s, m->id == 0 ? UINT64_MAX : m->id);
 		return;

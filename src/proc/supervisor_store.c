@@ -61,7 +61,7 @@ bool store_folder(struct sup *s)
 }
 
 /* store.bad-20261124T101500Z, or the same and a number where that is taken. */
-static bool aside_name(struct sup *s, char *name, size_t cap)
+enum err store_rename(struct sup *s, const char *prefix, char *name, size_t cap)
 {
 	time_t now = (time_t)(clock_wall_ms() / 1000);
 	char when[32];
@@ -70,13 +70,14 @@ static bool aside_name(struct sup *s, char *name, size_t cap)
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
 	for (u32 i = 0; i < NAMES_TRIED; i++) {
-		snprintf(name, cap, i == 0 ? STORE ".bad-%s" : STORE ".bad-%s-%u", when, i);
+		int n = snprintf(name, cap, i == 0 ? "%s-%s" : "%s-%s-%u", prefix, when, i);
+		ASSERT(n > 0 && (size_t)n < cap);
 		if (renameat2(s->state, STORE, s->state, name, RENAME_NOREPLACE) == 0)
-			return true;
+			return fsync(s->state) == 0 ? E_OK : E_IO;
 		if (errno != EEXIST)
-			return false;
+			return E_IO;
 	}
-	return false;
+	return E_IO;
 }
 
 /* The whole folder as it is, under a name of its own; a new one in its place. */
@@ -85,7 +86,7 @@ static bool set_aside(struct sup *s, const char *why)
 	char name[64];
 
 	unlinkat(s->state, MARK, 0);
-	if (!aside_name(s, name, sizeof(name)) || fsync(s->state) != 0 || !store_folder(s)) {
+	if (store_rename(s, STORE ".bad", name, sizeof(name)) != E_OK || !store_folder(s)) {
 		sup_say(s, LOG_ERROR, "store", "%s/" STORE " %s, and cannot be moved: %s",
 			s->conf.state_dir, why, strerror(errno));
 		return false;
@@ -151,7 +152,16 @@ static enum store_phase aside(struct sup *s, const char *why)
 
 static enum store_phase check_begin(struct sup *s)
 {
-	if (!child_spawn_check(s))
+	int fd;
+	bool ok;
+
+	if (s->child[ROLE_CHECK].pid != 0)
+		return STORE_UNSEEN; /* when that one has ended */
+	fd = openat(s->store.dir, DATA, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ok = child_spawn_check(s, fd);
+	if (fd >= 0)
+		close(fd);
+	if (!ok)
 		return STORE_SOUND; /* the reason is in the log */
 	if (s->phase == PH_STARTING)
 		sup_patience(s, CHECK_MS);
@@ -189,13 +199,7 @@ bool store_ready(struct sup *s)
 	return true;
 }
 
-int store_file(struct sup *s)
-{
-	return openat(s->store.dir, DATA, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-}
-
-/* What the look has found; NULL: it is sound. */
-static const char *verdict_of(int status)
+const char *store_verdict(int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_SOUND)
 		return NULL;
@@ -208,12 +212,18 @@ void store_checked(struct sup *s, int status)
 {
 	u64 ms = clock_mono_ms() - s->child[ROLE_CHECK].started_ms;
 	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	const char *why = killed ? NULL : verdict_of(status);
+	const char *why = killed ? NULL : store_verdict(status);
 
 	if (s->phase == PH_STOPPING)
 		return;
 	if (s->phase == PH_STARTING)
 		sup_patience(s, 0);
+	if (s->store.phase !=
+	    STORE_CHECKING) { /* it looked at something else: now it is our turn */
+		if (s->child[ROLE_BROKER].pid == 0)
+			child_spawn(s, ROLE_BROKER);
+		return;
+	}
 	if (killed)
 		sup_say(s, LOG_WARN, "store", "the look at the store did not come to its end");
 	else if (why == NULL)
@@ -239,6 +249,8 @@ bool store_broker_died(struct sup *s, int status)
 	if (!s->conf.persistence || s->store.phase != STORE_SOUND)
 		return false;
 	s->store.phase = STORE_UNSEEN;
+	if (s->phase != PH_STOPPING && restore_broker_died(s))
+		return true;
 	if (s->phase == PH_STOPPING) {
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 			mark_put(s);
@@ -259,10 +271,13 @@ bool store_broker_died(struct sup *s, int status)
 void store_serving(struct sup *s, const struct m_serving *m)
 {
 	s->store.serving = s->store.served = true;
+	s->store.epoch = m->epoch;
+	s->store.epoch_min = 0;
 	s->store.crashes = 0;
 	s->store.anew = false;
 	if (m->persistent == 0)
 		return;
+	restore_serving(s);
 	sup_say(s, LOG_INFO, "stored",
 		"%llu sessions, %llu subscriptions, %llu retained messages in %u.%03u s; %llu "
 		"whose "

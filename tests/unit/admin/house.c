@@ -189,13 +189,46 @@ static void on_query(struct others *o, const struct ipc_msg *m)
 	close(fd);
 }
 
+/* The store: a backup has as many bytes as one reads below, and breaks off once DIR/broken is
+ * there. */
+static void store_told(struct others *o, const struct ipc_msg *m)
+{
+	struct m_store_told t = {.op = ((const struct m_store_ask *)m->body)->op,
+				 .persistent = 1,
+				 .sealed = 1,
+				 .sessions = 10000,
+				 .queued = 123456,
+				 .bytes = 5 << 20,
+				 .map_bytes = 1ull << 34,
+				 .up_ms = 10000,
+				 .commits = 70,
+				 .records = 99,
+				 .epoch = 7};
+	static u8 block[65536];
+	char path[128];
+	bool broken;
+
+	snprintf(path, sizeof(path), "%s/broken", o->dir);
+	broken = access(path, F_OK) == 0;
+	for (u32 i = 0; t.op == STORE_BACKUP && i < 40; i++) {
+		memset(block, (int)i, sizeof(block));
+		if (write(m->fd, block, sizeof(block)) < 0 || (broken && i == 20))
+			break;
+	}
+	t.damaged = broken ? 3 : 0;
+	t.err = broken && t.op == STORE_BACKUP ? E_IO : E_OK;
+	send_msg(o, ROLE_BROKER, IPC_STORE_TOLD, m->id, &t, SLICE_NONE, -1);
+}
+
 static void on_broker(struct others *o, const struct ipc_msg *m)
 {
 	const struct m_stats stats = {.clients = 7};
 	struct rd r = rd_of(m->tail);
 	struct m_kicked k = {0};
 
-	if (m->type == IPC_STATS)
+	if (m->type == IPC_STORE_ASK)
+		store_told(o, m);
+	else if (m->type == IPC_STATS)
 		send_msg(o, ROLE_BROKER, IPC_STATS_REPLY, m->id, &stats, SLICE_NONE, -1);
 	else if (m->type == IPC_CLIENT_QUERY)
 		on_query(o, m);
@@ -218,6 +251,25 @@ static void on_keys(struct others *o, const struct ipc_msg *m)
 	send_msg(o, ROLE_KEYS, IPC_KEYS_REPLY, m->id, &r, slice_str(house_ca_pem), -1);
 }
 
+/* A backup is one that begins with "good". */
+static void restore_end(struct others *o, struct m_sup_reply *r, struct wr *w, u32 op)
+{
+	char path[128], to[128], text[4] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/restored", o->dir);
+	snprintf(to, sizeof(to), "%s/%s", o->dir, op == SUP_RESTORE_DONE ? "done" : "dropped");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	must(fd >= 0 && rename(path, to) == 0, "a restore that was not begun");
+	if (op == SUP_RESTORE_DONE && (read(fd, text, 4) != 4 || memcmp(text, "good", 4) != 0)) {
+		r->err = E_CORRUPT;
+		ipc_put_str(w, SLICE_LIT("the backup is damaged"));
+	} else {
+		ipc_put_str(w, SLICE_LIT("/state/store.before-1"));
+	}
+	close(fd);
+}
+
 static void on_sup(struct others *o, const struct ipc_msg *m)
 {
 	struct m_sup_reply r = {.up_ms = 1083000};
@@ -233,6 +285,18 @@ static void on_sup(struct others *o, const struct ipc_msg *m)
 	switch (((const struct m_sup_call *)m->body)->op) {
 	case SUP_STATUS:
 		ipc_put_str(&w, SLICE_LIT("refused, OK"));
+		snprintf(path, sizeof(path), "%s/broken", o->dir);
+		ipc_put_str(&w, access(path, F_OK) == 0 ? SLICE_LIT("the store \x1b was damaged")
+							: SLICE_NONE);
+		break;
+	case SUP_RESTORE_OPEN: /* one at a time: the file is there until it is dropped or done */
+		snprintf(path, sizeof(path), "%s/restored", o->dir);
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		r.err = fd < 0 ? E_BUSY : E_OK;
+		break;
+	case SUP_RESTORE_DONE:
+	case SUP_RESTORE_DROP:
+		restore_end(o, &r, &w, ((const struct m_sup_call *)m->body)->op);
 		break;
 	case SUP_RELOAD:
 		r.err = E_CONFIG;
@@ -242,7 +306,8 @@ static void on_sup(struct others *o, const struct ipc_msg *m)
 		snprintf(path, sizeof(path), "%s/log", o->dir);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	send_msg(o, ROLE_SUP, IPC_SUP_REPLY, m->id, &r, wr_done(&w), fd);
+	if (m->id != 0)
+		send_msg(o, ROLE_SUP, IPC_SUP_REPLY, m->id, &r, wr_done(&w), fd);
 	if (fd >= 0)
 		close(fd);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -157,6 +158,109 @@ static void test_streams(void **state)
 }
 
 /* The log is renamed when it is full; who follows it goes on with the next file. */
+static bool there(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", house.dir, name);
+	return access(path, F_OK) == 0;
+}
+
+static void put(const char *name, bool on)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", house.dir, name);
+	f = on ? fopen(path, "w") : NULL;
+	if (f != NULL)
+		fclose(f);
+	else
+		unlink(path);
+}
+
+static void test_store(void **state)
+{
+	expect(get("/v1/store"), "200", "\"queued\":123456");
+	expect(post("/v1/store/check", "{}"), "200", "\"sound\":true");
+	put("broken", true);
+	expect(get("/v1/store"), "200", "the store \\u001B was damaged");
+	expect(post("/v1/store/check", "{}"), "200", "\"damaged\":3");
+	put("broken", false);
+}
+
+/* The end of an answer in chunks: whoever does not see it knows that something is missing. */
+static bool ends_well(const char *head, size_t n)
+{
+	return n > 5 && memcmp(head + n - 5, "0\r\n\r\n", 5) == 0;
+}
+
+static size_t backup_read(char *b, size_t cap)
+{
+	const char ask[] = "GET /v1/store/backup HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	int fd = dial();
+	size_t n = 0;
+	ssize_t r;
+
+	assert_int_equal(send(fd, ask, strlen(ask), MSG_NOSIGNAL), strlen(ask));
+	while ((r = recv(fd, b + n, cap - n, 0)) > 0)
+		n += (size_t)r;
+	close(fd);
+	return n;
+}
+
+static void test_backup(void **state)
+{
+	size_t cap = 8 << 20, n;
+	char *b = malloc(cap);
+
+	n = backup_read(b, cap);
+	assert_memory_equal(b + 9, "200", 3);
+	assert_true(n > 40 * 65536);
+	assert_true(ends_well(b, n));
+	put("broken", true);
+	n = backup_read(b, cap);
+	put("broken", false);
+	assert_memory_equal(b + 9, "200", 3);
+	assert_true(n > 20 * 65536);
+	assert_false(ends_well(b, n));
+	free(b);
+	/* One that nobody reads to its end: the admin process goes on. */
+	expect(get("/v1/store"), "200", "\"epoch\":7");
+}
+
+static void test_restore(void **state)
+{
+	char *big = malloc((3 << 20) + 1), path[128];
+	struct stat st;
+
+	memset(big, 'x', 3 << 20);
+	big[3 << 20] = '\0';
+	memcpy(big, "good", 4);
+	expect(post("/v1/store/restore", big), "200", "store.before-1");
+	snprintf(path, sizeof(path), "%s/done", house.dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 3 << 20);
+	memcpy(big, "evil", 4);
+	expect(post("/v1/store/restore", big), "409", "the backup is damaged");
+	expect(post("/v1/store/restore", ""), "400", "E2001");
+	free(big);
+
+	/* One who goes away in the middle; a second one meanwhile. */
+	const char half[] = "POST /v1/store/restore HTTP/1.1\r\nHost: x\r\n"
+			    "Content-Length: 1000000\r\n\r\ngood";
+	int fd = dial();
+
+	assert_int_equal(send(fd, half, strlen(half), MSG_NOSIGNAL), strlen(half));
+	for (u32 i = 0; i < 2000 && !there("restored"); i++)
+		usleep(10000);
+	expect(post("/v1/store/restore", "good"), "409", "E2009");
+	close(fd);
+	for (u32 i = 0; i < 2000 && !there("dropped"); i++)
+		usleep(10000);
+	assert_true(there("dropped"));
+}
+
 static void test_log_turns_over(void **state)
 {
 	char log[80], old[80];
@@ -282,11 +386,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),	 cmocka_unit_test(test_bad_requests),
-		cmocka_unit_test(test_calls),	 cmocka_unit_test(test_clients),
-		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_log_turns_over),
-		cmocka_unit_test(test_rest),	 cmocka_unit_test(test_together),
-		cmocka_unit_test(test_stranger), cmocka_unit_test(test_strangers_sit),
+		cmocka_unit_test(test_status),	       cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_calls),	       cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_streams),	       cmocka_unit_test(test_store),
+		cmocka_unit_test(test_backup),	       cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_log_turns_over), cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_together),       cmocka_unit_test(test_stranger),
+		cmocka_unit_test(test_strangers_sit),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

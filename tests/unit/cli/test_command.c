@@ -238,6 +238,95 @@ static void test_offline(void **state)
 	assert_int_equal(picket("config|check|/nowhere"), CLI_REFUSED);
 }
 
+static void flag(const char *name, bool on)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", house.dir, name);
+	f = on ? fopen(path, "w") : NULL;
+	if (f != NULL)
+		fclose(f);
+	else
+		unlink(path);
+}
+
+static void test_store(void **state)
+{
+	char line[256], path[128];
+	struct stat st;
+	struct dirent *e;
+	DIR *d;
+
+	assert_int_equal(picket("store|status"), CLI_DONE);
+	has(out, "store    5.0 MiB of 16.0 GiB  10000 sessions  123456 queued");
+	has(out, "7/s)  sealed");
+	assert_int_equal(picket("store|status|--json"), CLI_DONE);
+	has(out, "\"persistent\": true");
+	assert_int_equal(picket("store|check"), CLI_DONE);
+	has(out, "99 records");
+
+	snprintf(line, sizeof(line), "store|backup|%s/s.backup", dir);
+	snprintf(path, sizeof(path), "%s/s.backup", dir);
+	assert_int_equal(picket(line), CLI_DONE);
+	has(out, "2.5 MiB");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 40 * 65536);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	/* never over something that is there, nor through a link */
+	assert_int_equal(picket(line), CLI_REFUSED);
+	has(err, "E3005");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/nowhere/at/all", path), 0);
+	assert_int_equal(picket(line), CLI_REFUSED);
+	has(err, "E3005");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(picket("store|backup|/nowhere/s.backup"), CLI_REFUSED);
+	has(err, "E3004");
+
+	flag("broken", true);
+	assert_int_equal(picket("status"), CLI_WARNED);
+	has(out, "ALARM    the store \\x1b was damaged");
+	assert_int_equal(picket("store|status"), CLI_WARNED);
+	assert_int_equal(picket("store|check"), CLI_WARNED);
+	has(out, "DAMAGED  3 of 99");
+	assert_int_equal(picket(line), CLI_REFUSED);
+	has(err, "E2009 store_failed");
+	flag("broken", false);
+	/* nothing of it is left */
+	d = opendir(dir);
+	while ((e = readdir(d)) != NULL)
+		assert_null(strstr(e->d_name, "s.backup"));
+	closedir(d);
+}
+
+static void test_restore(void **state)
+{
+	char line[256];
+
+	file_put("good", "good and long enough");
+	file_put("evil", "evil");
+	file_put("empty", "");
+	snprintf(line, sizeof(line), "store|restore|%s/good", dir);
+	assert_int_equal(picket(line), CLI_REFUSED); /* nobody can be asked */
+	has(err, "E3010");
+	snprintf(line, sizeof(line), "store|restore|%s/good|--dry-run", dir);
+	assert_int_equal(picket(line), CLI_DONE);
+	snprintf(line, sizeof(line), "store|restore|%s/good|--yes", dir);
+	assert_int_equal(picket(line), CLI_DONE);
+	has(out, "kept as /state/store.before-1");
+	snprintf(line, sizeof(line), "store|restore|%s/evil|--yes", dir);
+	assert_int_equal(picket(line), CLI_REFUSED);
+	has(err, "the backup is damaged");
+	snprintf(line, sizeof(line), "store|restore|%s/empty|--yes", dir);
+	assert_int_equal(picket(line), CLI_REFUSED);
+	has(err, "E3003");
+	assert_int_equal(picket("store|restore|/dev/zero|--yes"), CLI_REFUSED);
+	has(err, "E3003");
+	snprintf(line, sizeof(line), "store|restore|%s/none|--yes", dir);
+	assert_int_equal(picket(line), CLI_REFUSED);
+}
+
 static void test_not_running(void **state)
 {
 	char line[512];
@@ -274,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_reading),
 		cmocka_unit_test(test_wait),	     cmocka_unit_test(test_rotate),
 		cmocka_unit_test(test_ca_files),     cmocka_unit_test(test_offline),
+		cmocka_unit_test(test_store),	     cmocka_unit_test(test_restore),
 		cmocka_unit_test(test_not_running),
 	};
 
