@@ -144,33 +144,36 @@ static u8 *read_place(struct conn *c, size_t *cap)
 	return c->held;
 }
 
-/* Of total bytes at p the last n are new.  Returns how many are done with. */
-static size_t conn_took(struct conn *c, u8 *p, size_t total, size_t n)
-{
-	size_t used = 0;
-
-	ASSERT(n <= total);
-	if (c->state == CONN_GREETING)
-		used = conn_greet(c, slice_of(p, total), total - n);
-	if (c->state == CONN_OPEN && used < total)
-		used += conn_offer(c, p + used, total - used);
-	return used;
-}
-
-/* Frames off the n new bytes of total.  Returns what is left of total. */
+/* Frames off the last n of total bytes.  Returns what is left of total. */
 static size_t conn_unframe(struct conn *c, u8 *p, size_t total, size_t n)
 {
 	enum ws_wipe secret = c->flags & CF_YOUNG ? WS_SECRET : WS_OPEN;
 	u8 *at = p + (total - n);
 
-	ASSERT(n > 0 && n <= total);
-	if (c->ws == NULL)
+	ASSERT(n <= total);
+	if (c->ws == NULL || n == 0)
 		return total;
 	total -= n;
 	total += ws_take(c->ws, c->loop->ws, at, n, c->loop->now_ms, secret);
 	if (c->ws->pong != NULL)
 		conn_dirty(c);
 	return total;
+}
+
+/* Of total bytes at p the last n are new. */
+static void conn_took(struct conn *c, u8 *p, size_t total, size_t n)
+{
+	size_t used = 0;
+
+	ASSERT(n <= total);
+	if (c->state == CONN_GREETING) {
+		used = conn_greet(c, slice_of(p, total), total - n);
+		/* Frames may have come with the request, before its answer. */
+		total = conn_unframe(c, p, total, total - used);
+	}
+	if (c->state == CONN_OPEN && used < total)
+		used += conn_offer(c, p + used, total - used);
+	held_keep(c, p + used, total - used);
 }
 
 /* A Close frame, or what broke a rule, ends a connection once all before it has been taken.  True:
@@ -186,7 +189,7 @@ static bool conn_at_end(struct conn *c)
 
 void conn_read(struct conn *c)
 {
-	size_t cap, n, total, had = c->held_n, used;
+	size_t cap, n, total, had = c->held_n;
 	enum err end = E_OK;
 	u8 *p;
 
@@ -204,8 +207,7 @@ void conn_read(struct conn *c)
 	if (n != 0) {
 		total = conn_unframe(c, p, had + n, n);
 		c->held_n = (u32)(p == c->held ? total : had);
-		used = conn_took(c, p, total, total - had);
-		held_keep(c, p + used, total - used);
+		conn_took(c, p, total, total - had);
 		if (p == c->loop->rbuf)
 			wipe_if_young(c, p, had + n);
 	}

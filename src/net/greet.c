@@ -164,12 +164,14 @@ static size_t greet_http(struct conn *c, struct slice s, size_t from, const stru
 		return 0;
 	e = end == 0 ? E_TOO_LARGE : http_head_parse(slice_of(s.p, end), &h);
 	if (e == E_OK)
-		u = upgrade_judge(&h, g, end < s.n);
+		u = upgrade_judge(&h, g);
 	else
 		u = e == E_TOO_LARGE ? UPGRADE_TOO_LARGE : UPGRADE_MALFORMED;
-	if (u == UPGRADE_OK)
+	if (u == UPGRADE_OK) {
 		greet_upgrade(c, &h);
-	else if (e == E_OK)
+		return end;
+	}
+	if (e == E_OK)
 		greet_refuse_head(c, u, &h);
 	else
 		greet_refuse(c, u, upgrade_text(u));

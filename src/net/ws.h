@@ -37,7 +37,6 @@ struct net_greeting {
 	X(HTTP_VERSION, 505, "HTTP Version Not Supported", VERSION, "HTTP/1.0")                    \
 	X(HOST, 400, "Bad Request", MALFORM, "no Host, or more than one")                          \
 	X(BODY, 400, "Bad Request", PROTO, "an HTTP request with a body")                          \
-	X(EARLY, 400, "Bad Request", PROTO, "data behind the request before it was answered")      \
 	X(DISABLED, 404, "Not Found", PROTO, "WebSocket is not spoken on this listener")           \
 	X(PATH, 404, "Not Found", NOT_FOUND, "a path other than the listener's")                   \
 	X(NO_UPGRADE, 426, "Upgrade Required", PROTO,                                              \
@@ -53,9 +52,8 @@ enum upgrade { UPGRADE_TABLE(X) UPGRADE_N };
 
 enum { LIM_UPGRADE_ANSWER = 512 };
 
-/* May it be upgraded?  early: bytes came behind the request. */
-enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g,
-			   bool early) MUST;
+/* May it be upgraded? */
+enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g) MUST;
 /* The answer to a request that was judged UPGRADE_OK: 101.  Returns its bytes; out has at least
  * LIM_UPGRADE_ANSWER. */
 size_t upgrade_accept(const struct http_head *h, u8 *out, size_t cap) MUST;

@@ -1,7 +1,7 @@
 /* ws_upgrade: the HTTP request that asks for WebSocket (RFC 6455 section 4): judged, and answered.
  *
- * Only what is certain passes: one Host, one key, one Origin at most and that one from the list,
- * nothing behind the request.  Extensions, cookies and credentials in the request mean nothing:
+ * Only what is certain passes: one Host, one key, one Origin at most and that one from the list, no
+ * body.  Extensions, cookies and credentials in the request mean nothing:
  * none is agreed to, none lets anyone in. */
 #include <stdio.h>
 
@@ -84,7 +84,7 @@ static bool has_body(const struct http_head *h)
 
 /* Is it a request that we could have got by accident only from somebody who speaks HTTP as we do?
  */
-static enum upgrade http_judge(const struct http_head *h, bool early)
+static enum upgrade http_judge(const struct http_head *h)
 {
 	if (!is(h->method, "GET"))
 		return UPGRADE_METHOD;
@@ -92,9 +92,7 @@ static enum upgrade http_judge(const struct http_head *h, bool early)
 		return UPGRADE_HTTP_VERSION;
 	if (http_count(h, "host") != 1 || http_value(h, "host").n == 0)
 		return UPGRADE_HOST;
-	if (has_body(h))
-		return UPGRADE_BODY;
-	return early ? UPGRADE_EARLY : UPGRADE_OK;
+	return has_body(h) ? UPGRADE_BODY : UPGRADE_OK;
 }
 
 static bool asks_for_websocket(const struct http_head *h)
@@ -127,9 +125,9 @@ static enum upgrade websocket_judge(const struct http_head *h, const struct net_
 	return protocol_of(h) != NULL ? UPGRADE_OK : UPGRADE_SUBPROTOCOL;
 }
 
-enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g, bool early)
+enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g)
 {
-	enum upgrade u = http_judge(h, early);
+	enum upgrade u = http_judge(h);
 
 	return u == UPGRADE_OK ? websocket_judge(h, g) : u;
 }
