@@ -150,6 +150,15 @@ static void greet_upgrade(struct conn *c, const struct http_head *h)
 	conn_dirty(c);
 }
 
+static enum upgrade greet_judge(const struct conn *c, const struct http_head *h,
+				const struct net_greeting *g)
+{
+	struct upgrade_place at = {.tls = c->tls != NULL};
+
+	at.named = at.tls && tls_has_name(c->tls, upgrade_host(h));
+	return upgrade_judge(h, g, at);
+}
+
 /* from: so many of the bytes were looked through before. */
 static size_t greet_http(struct conn *c, struct slice s, size_t from, const struct net_greeting *g)
 {
@@ -164,7 +173,7 @@ static size_t greet_http(struct conn *c, struct slice s, size_t from, const stru
 		return 0;
 	e = end == 0 ? E_TOO_LARGE : http_head_parse(slice_of(s.p, end), &h);
 	if (e == E_OK)
-		u = upgrade_judge(&h, g);
+		u = greet_judge(c, &h, g);
 	else
 		u = e == E_TOO_LARGE ? UPGRADE_TOO_LARGE : UPGRADE_MALFORMED;
 	if (u == UPGRADE_OK) {

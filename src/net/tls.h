@@ -81,6 +81,9 @@ void tls_loop_free(void **slot);
  * turn.  Does not call back before it returns. */
 void conn_handshake_again(struct conn *c);
 
+/* Is this a DNS name of the certificate that we showed (RFC 9525)? */
+bool tls_has_name(const struct tls_conn *t, struct slice name);
+
 /* SHA-1 of a followed by b, for RFC 6455 section 4.2.2, where it keeps nothing secret. */
 void tls_sha1(struct slice a, struct slice b, u8 out[20]);
 

@@ -1,6 +1,7 @@
-/* tls_alpn: which protocol a connection speaks, as far as TLS is told (RFC 7301), and the digest of
- * the upgrade to one of them. */
+/* tls_alpn: which protocol a connection speaks, as far as TLS is told (RFC 7301), and what the
+ * upgrade to one of them asks of OpenSSL: a digest, and whether a name is ours. */
 #include <openssl/evp.h>
+#include <openssl/x509v3.h>
 
 #include "net/tls_i.h"
 
@@ -27,6 +28,16 @@ u32 tls_protocol(const struct tls_conn *t)
 	if (n == 0)
 		return 0;
 	return slice_eq(slice_of(name, n), SLICE_LIT("mqtt")) ? NET_RAW : NET_WEBSOCKET;
+}
+
+bool tls_has_name(const struct tls_conn *t, struct slice name)
+{
+	X509 *ours = SSL_get_certificate(t->ssl);
+
+	OBJ_CHECK(t, TLS_CONN_MAGIC);
+	ASSERT(ours != NULL);
+	return name.n != 0 && X509_check_host(ours, (const char *)name.p, name.n,
+					      X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
 }
 
 void tls_sha1(struct slice a, struct slice b, u8 out[20])

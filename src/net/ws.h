@@ -52,8 +52,15 @@ enum upgrade { UPGRADE_TABLE(X) UPGRADE_N };
 
 enum { LIM_UPGRADE_ANSWER = 512 };
 
+/* Where a request came: over TLS, and to a name that our certificate has. */
+struct upgrade_place {
+	bool tls, named;
+};
 /* May it be upgraded? */
-enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g) MUST;
+enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g,
+			   struct upgrade_place at) MUST;
+/* The name or address of its Host, without port and brackets. */
+struct slice upgrade_host(const struct http_head *h) MUST;
 /* The answer to a request that was judged UPGRADE_OK: 101.  Returns its bytes; out has at least
  * LIM_UPGRADE_ANSWER. */
 size_t upgrade_accept(const struct http_head *h, u8 *out, size_t cap) MUST;

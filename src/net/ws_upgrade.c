@@ -5,6 +5,7 @@
  * none is agreed to, none lets anyone in. */
 #include <stdio.h>
 
+#include "base/addr.h"
 #include "net/tls.h"
 #include "net/ws.h"
 
@@ -47,6 +48,57 @@ static bool path_ok(struct slice target, const struct net_greeting *g)
 	if (query != NULL)
 		target.n = (size_t)(query - target.p);
 	return is(target, "/") || is(target, g->path);
+}
+
+struct slice upgrade_host(const struct http_head *h)
+{
+	struct slice host = http_value(h, "host");
+	const u8 *end;
+
+	if (host.n != 0 && host.p[0] == '[') {
+		host = slice_skip(host, 1);
+		end = memchr(host.p, ']', host.n);
+	} else {
+		end = host.n != 0 ? memchr(host.p, ':', host.n) : NULL;
+	}
+	return end != NULL ? slice_of(host.p, (size_t)(end - host.p)) : host;
+}
+
+/* No name server has a say in where this leads. */
+static bool is_fixed(struct slice host)
+{
+	char text[46];
+	u8 addr[16];
+
+	if (host.n >= sizeof(text) || host.n == 0)
+		return false;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	return is(host, "localhost") || addr_parse(text, addr) != 0;
+}
+
+static bool skip(struct slice *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	if (s->n < n || memcmp(s->p, prefix, n) != 0)
+		return false;
+	*s = slice_skip(*s, n);
+	return true;
+}
+
+/* Clients that are no browsers name as their origin the very place that they connect to (paho
+ * does). A page from there would have had to come out of this port, which has none.  A name can be
+ * made to lead elsewhere first and here later, so one counts only where our certificate has it and
+ * its page would have needed that, too. */
+static bool origin_is_here(const struct http_head *h, struct upgrade_place at)
+{
+	struct slice origin = http_value(h, "origin"), host = upgrade_host(h);
+
+	ASSERT(at.tls || !at.named);
+	if (!skip(&origin, "https://") && (at.tls || !skip(&origin, "http://")))
+		return false;
+	return slice_eq(origin, http_value(h, "host")) && (at.named || is_fixed(host));
 }
 
 static bool origin_ok(struct slice origin, const struct net_greeting *g)
@@ -101,7 +153,8 @@ static bool asks_for_websocket(const struct http_head *h)
 	       http_list_has(h, "connection", "upgrade", HTTP_ANY_CASE);
 }
 
-static enum upgrade websocket_judge(const struct http_head *h, const struct net_greeting *g)
+static enum upgrade websocket_judge(const struct http_head *h, const struct net_greeting *g,
+				    struct upgrade_place at)
 {
 	u32 origins = http_count(h, "origin");
 
@@ -119,17 +172,18 @@ static enum upgrade websocket_judge(const struct http_head *h, const struct net_
 		return UPGRADE_KEY;
 	if (origins > 1)
 		return UPGRADE_ORIGINS;
-	if (origins == 1 && !origin_ok(http_value(h, "origin"), g))
+	if (origins == 1 && !origin_ok(http_value(h, "origin"), g) && !origin_is_here(h, at))
 		return UPGRADE_ORIGIN;
 	/* SPEC MQTT-6.0.0-3: the client offers it. */
 	return protocol_of(h) != NULL ? UPGRADE_OK : UPGRADE_SUBPROTOCOL;
 }
 
-enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g)
+enum upgrade upgrade_judge(const struct http_head *h, const struct net_greeting *g,
+			   struct upgrade_place at)
 {
 	enum upgrade u = http_judge(h);
 
-	return u == UPGRADE_OK ? websocket_judge(h, g) : u;
+	return u == UPGRADE_OK ? websocket_judge(h, g, at) : u;
 }
 
 /* ---- the answer --------------------------------------------------------------------------------

@@ -115,9 +115,16 @@ def test_no_page_by_default(broker):
 
 @rows("WS-CSWSH-1")
 def test_rebound_name(broker):
-    """DNS rebinding: Host and Origin agree on a name of the attacker's."""
-    assert asked(broker, host="evil.example:8883", origin="http://evil.example:8883") == 403
-    assert asked(broker, host="evil.example:8883", origin="https://evil.example:8883") == 403
+    """DNS rebinding: Host and Origin agree on a name of the attacker's.  They may agree on one that only we can answer for: an
+    address, or over TLS a name of our certificate; paho's clients say so."""
+    for to in ("tls", "plain", "open"):
+        for scheme in ("http", "https"):
+            assert asked(broker, to, host="evil.example:8883", origin=f"{scheme}://evil.example:8883") == 403
+            assert asked(broker, to, host="evil.example", origin=f"{scheme}://evil.example") == 403
+            assert asked(broker, to, host="127.0.0.1.evil.example", origin=f"{scheme}://127.0.0.1.evil.example") == 403
+    assert asked(broker, host=f"localhost:{broker.port}", origin=f"https://localhost:{broker.port}") == 101
+    assert asked(broker, host=f"localhost:{broker.port}", origin=f"http://localhost:{broker.port}") == 403
+    assert asked(broker, host="localhost:8883", origin="https://localhost:8884") == 403
 
 
 @rows("WS-CSWSH-1")

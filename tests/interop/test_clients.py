@@ -1,4 +1,4 @@
-"""Unmodified clients that people use, over verified TLS: mosquitto_pub and mosquitto_sub, paho (Python), MQTT.js."""
+"""Unmodified clients that people use, over verified TLS: mosquitto_pub and mosquitto_sub; also over WebSocket: paho (Python), MQTT.js."""
 import pathlib
 import subprocess
 import threading
@@ -88,10 +88,12 @@ class Paho:
         return self.got
 
 
+@pytest.mark.parametrize("transport", ["tcp", "websockets"])
 @pytest.mark.parametrize("version", [paho.MQTTv31, paho.MQTTv311, paho.MQTTv5])
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_paho(picket, secret, version, qos):
-    with Paho(picket, secret, "sub", version) as sub, Paho(picket, secret, "pub", version) as pub:
+def test_paho(picket, secret, version, qos, transport):
+    how = {"version": version, "transport": transport}
+    with Paho(picket, secret, "sub", **how) as sub, Paho(picket, secret, "pub", **how) as pub:
         sub.subscribe("p/#", qos)
         for i in range(200):
             pub.c.publish("p/x", str(i), qos).wait_for_publish(10)
@@ -100,13 +102,14 @@ def test_paho(picket, secret, version, qos):
         assert {q for _, _, q, _ in got} == {qos}
 
 
-def test_paho_large_retained_and_will(picket, secret):
+@pytest.mark.parametrize("transport", ["tcp", "websockets"])
+def test_paho_large_retained_and_will(picket, secret, transport):
     body = bytes(range(256)) * 2048
-    with Paho(picket, secret, "pub") as pub:
+    with Paho(picket, secret, "pub", transport=transport) as pub:
         pub.c.publish("big/kept", body, 1, retain=True).wait_for_publish(10)
-    dying = Paho(picket, secret, "dying")
+    dying = Paho(picket, secret, "dying", transport=transport)
     dying.c.will_set("big/will", "gone", 1)
-    with Paho(picket, secret, "sub") as sub, dying:
+    with Paho(picket, secret, "sub", transport=transport) as sub, dying:
         sub.subscribe("big/#", 1)
         assert sub.wait(1)[0] == ("big/kept", body, 1, 1)
         dying.c._sock.close()  # the network is gone, no DISCONNECT
@@ -123,11 +126,13 @@ def test_paho_session_resumes(picket, secret):
         assert [int(p) for _, p, _, _ in s.wait(50)] == list(range(50))
 
 
+@pytest.mark.parametrize("protocol", ["mqtts", "wss", "ws"])
 @pytest.mark.parametrize("version", ["4", "5"])
-def test_mqttjs(picket, secret, node, version):
+def test_mqttjs(picket, secret, node, version, protocol):
+    port = picket.plain_port if protocol == "ws" else picket.port
     secret_file = picket.folder / "secret"
     secret_file.write_text(secret)
-    r = subprocess.run(["node", "roundtrip.mjs", "localhost", str(picket.port), picket.ca, "tool", secret_file, version], cwd=node,
+    r = subprocess.run(["node", "roundtrip.mjs", "localhost", str(port), picket.ca, "tool", secret_file, version, protocol], cwd=node,
                        capture_output=True, text=True, timeout=60)
     assert r.returncode == 0, r.stderr
 

@@ -1,10 +1,10 @@
-// MQTT.js over verified TLS: every QoS, a retained message, a large payload, a will.  Arguments: host port ca user secret version
+// MQTT.js: every QoS, a retained message, a large payload, a will.  Arguments: host port ca user secret version protocol (mqtts, wss, ws)
 import { readFileSync } from 'node:fs';
 import mqtt from 'mqtt';
 
-const [host, port, caFile, username, secretFile, version] = process.argv.slice(2);
+const [host, port, caFile, username, secretFile, version, protocol] = process.argv.slice(2);
 const options = {
-  host, port: Number(port), protocol: 'mqtts', ca: readFileSync(caFile), rejectUnauthorized: true, username,
+  host, port: Number(port), protocol, ca: readFileSync(caFile), rejectUnauthorized: true, username,
   password: readFileSync(secretFile, 'utf8').trim(), protocolVersion: Number(version), reconnectPeriod: 0, connectTimeout: 10000,
 };
 const fail = (why) => { console.error(why); process.exit(1); };

@@ -17,6 +17,7 @@
 #define GOOD "GET /mqtt HTTP/1.1\r\n" HOST UP MQTT
 
 static struct net_greeting *greeting;
+static struct upgrade_place at;
 
 static int setup(void **state)
 {
@@ -43,7 +44,7 @@ static enum upgrade judge(const char *head)
 
 	assert_true((size_t)snprintf(text, sizeof(text), "%s\r\n", head) < sizeof(text));
 	assert_int_equal(http_head_parse(slice_str(text), &h), E_OK);
-	return upgrade_judge(&h, greeting);
+	return upgrade_judge(&h, greeting, at);
 }
 
 static void test_good(void **state)
@@ -177,6 +178,51 @@ static void test_origins(void **state)
 			 UPGRADE_ORIGINS);
 }
 
+/* Where it connects to as its own origin: an address, or over TLS a name of our certificate. */
+static void test_origin_is_here(void **state)
+{
+	static const struct {
+		const char *host, *origin;
+		enum upgrade plain, tls, named;
+	} rows[] = {
+#define YES UPGRADE_OK
+#define NO  UPGRADE_ORIGIN
+		{"broker.test:8883", "https://broker.test:8883", NO, NO, YES},
+		{"broker.test:8883", "http://broker.test:8883", NO, NO, NO},
+		{"broker.test", "https://broker.test", NO, NO, YES},
+		{"broker.test:8883", "https://broker.test", NO, NO, NO},
+		{"broker.test:8883", "https://broker.test:8884", NO, NO, NO},
+		{"broker.test:8883", "https://evil.test:8883", NO, NO, NO},
+		{"127.0.0.1:8883", "https://127.0.0.1:8883", YES, YES, YES},
+		{"127.0.0.1:8883", "http://127.0.0.1:8883", YES, NO, NO},
+		{"127.0.0.1:8883", "https://127.0.0.1:8884", NO, NO, NO},
+		{"[::1]:8883", "https://[::1]:8883", YES, YES, YES},
+		{"localhost:1883", "https://localhost:1883", YES, YES, YES},
+		{"localhost:1883", "http://localhost:1883", YES, NO, NO},
+		{"localhost.evil.test:1883", "http://localhost.evil.test:1883", NO, NO, NO},
+		{"127.0.0.1.evil.test:1883", "http://127.0.0.1.evil.test:1883", NO, NO, NO},
+		{"2130706433:1883", "http://2130706433:1883", NO, NO, NO},
+		{":1883", "http://:1883", NO, NO, NO},
+		{"[:1883", "http://[:1883", NO, NO, NO},
+		{"localhost:1883", "ws://localhost:1883", NO, NO, NO},
+#undef YES
+#undef NO
+	};
+	char text[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		snprintf(text, sizeof(text), "GET /mqtt HTTP/1.1\r\nHost: %s\r\n%sOrigin: %s\r\n",
+			 rows[i].host, UP MQTT, rows[i].origin);
+		at = (struct upgrade_place){0};
+		assert_int_equal(judge(text), rows[i].plain);
+		at.tls = true;
+		assert_int_equal(judge(text), rows[i].tls);
+		at.named = strncmp(rows[i].host, "broker.test", 11) == 0;
+		assert_int_equal(judge(text), rows[i].named);
+	}
+	at = (struct upgrade_place){0};
+}
+
 /* What is not said is not allowed: no page may connect. */
 static void test_no_origins(void **state)
 {
@@ -236,11 +282,11 @@ static void test_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	     cmocka_unit_test(test_http),
-		cmocka_unit_test(test_paths),	     cmocka_unit_test(test_websocket),
-		cmocka_unit_test(test_subprotocols), cmocka_unit_test(test_origins),
-		cmocka_unit_test(test_no_origins),   cmocka_unit_test(test_accept),
-		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_good),	       cmocka_unit_test(test_http),
+		cmocka_unit_test(test_paths),	       cmocka_unit_test(test_websocket),
+		cmocka_unit_test(test_subprotocols),   cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_origin_is_here), cmocka_unit_test(test_no_origins),
+		cmocka_unit_test(test_accept),	       cmocka_unit_test(test_refusals),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
