@@ -56,6 +56,7 @@ static u64 client_due(const struct client *cl)
 		return login_next_ms(cl);
 	case C_LIVE:
 		return live_due(cl);
+	case C_GREETED: /* the store takes its time */
 	case C_CLOSING:
 		return UINT64_MAX;
 	case C_STATES:
@@ -103,7 +104,7 @@ static void client_timeout(struct timer *t)
 			client_end(c, cl, E_TIMEOUT);
 		else if (cl->state == C_LIVE)
 			live_timeout(c, cl);
-		else
+		else if (cl->state != C_GREETED)
 			login_due(c, cl);
 	}
 	client_arm(c, cl);

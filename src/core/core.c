@@ -22,12 +22,14 @@ struct core *core_new(struct hub *h, u32 shard, const struct core_env *env, u64 
 	TAILQ_INIT(&c->held);
 	pool_init(&c->queued_pool, sizeof(struct queued));
 	match_init(&c->match, h->o.nshards);
+	ops_init(c);
 	return c;
 }
 
 static void core_drop_client(struct core *c, struct client *cl)
 {
 	OBJ_CHECK(cl, CLIENT_MAGIC);
+	answers_drop(c, cl);
 	if (cl->session != NULL) {
 		atomic_fetch_sub(&cl->session->who->pr->connections, 1);
 		cl->session->client = NULL;
@@ -43,6 +45,10 @@ static void core_drop_session(struct core *c, struct session *s)
 		will_free(&s->will);
 	s->shares = false; /* nothing is handed on any more */
 	s->handing = true;
+	subs_drop_all(c, s);
+	queue_clear(c, s);
+	if (s->durable != NULL)
+		record_forget(c, s); /* the store has it */
 	session_end(c, &s);
 }
 
@@ -62,6 +68,7 @@ void core_free(struct core **cp)
 	}
 	core_leave(c);
 	strand_free(c);
+	ops_free(c);
 	ASSERT(c->limits == NULL);
 	ASSERT(c->nwaiting == 0);
 	ASSERT(c->nheld == 0);
@@ -113,13 +120,14 @@ static bool is_expired(void *arg, const struct retained *e)
 static void core_purge(struct core *c)
 {
 	struct retained_store *r = &c->hub->retained;
+	struct retained_log log = record_retained(c);
 
 	ASSERT(r->epoch == &c->hub->epoch);
 	if (c->shard != 0 || c->now_ms < c->purge_ms)
 		return;
 	c->purge_ms = c->now_ms + PURGE_EVERY_MS;
 	if (atomic_load_explicit(&r->expiring, memory_order_relaxed) != 0)
-		retained_purge(r, is_expired, c);
+		retained_purge(r, is_expired, c, &log);
 }
 
 void core_turn(struct core *c, u64 now_ms)
@@ -128,6 +136,8 @@ void core_turn(struct core *c, u64 now_ms)
 	ASSERT(now_ms >= c->now_ms);
 	c->now_ms = now_ms;
 	core_enter(c);
+	ops_press(c);
+	answers_offer(c);
 	wheel_advance(&c->wheel, now_ms);
 	core_purge(c);
 	rejudge_some(c);
@@ -137,8 +147,12 @@ void core_turn(struct core *c, u64 now_ms)
 
 u64 core_next(const struct core *c)
 {
+	u64 next = wheel_next(&c->wheel);
+
 	OBJ_CHECK(c, CORE_MAGIC);
-	return c->rejudging ? c->now_ms : wheel_next(&c->wheel);
+	if (c->rejudging)
+		return c->now_ms;
+	return c->ops.hold_ms != 0 ? MIN(next, c->ops.hold_ms) : next;
 }
 
 void core_shutdown(struct core *c)

@@ -74,7 +74,7 @@ struct hub_options {
 	bool (*store_full)(void *arg);
 	void *submit_arg;    /* of both */
 	u64 store_epoch;     /* store_epoch() */
-	u64 store_offset_ms; /* store time = now_ms of core_turn + this */
+	u64 store_offset_ms; /* store time = now_ms of core_turn + this, modulo 2^64 */
 };
 
 struct login_request { /* views the CONNECT packet; valid during env->login only */
@@ -211,6 +211,9 @@ void core_turn_end(struct core *c);
 /* What the store thread tells this shard.  Takes n.  Counts of sessions that are another shard's
  * are passed over, so they may be told to every shard. */
 void core_stored(struct core *c, struct store_notice **n);
+
+/* Instead of core_stored, when the core is gone or about to go. */
+void core_notice_drop(struct store_notice **n);
 
 /* The start: what the store holds becomes sessions and retained messages, on one thread, before any
  * shard runs.  In this order: begin; every session; every subscription, identifier and retained

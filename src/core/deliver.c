@@ -111,8 +111,17 @@ static const u32 *receiver_ids(struct core *c, const struct receiver *r)
 	return c->idbuf;
 }
 
+/* More than one queue may refer to it. */
+static u64 number_of(struct core *c, const struct msg *m, const struct targets *v, u64 number)
+{
+	ASSERT(c->nreceivers <= v->n);
+	if (number != 0 || !v->durable || m->qos == 0 || c->nreceivers < 2)
+		return number;
+	return ops_number(c, NUMBER_MESSAGE);
+}
+
 void deliver_targets(struct core *c, struct msg **m, const struct topic *t, const struct targets *v,
-		     enum target_age age)
+		     enum target_age age, u64 number)
 {
 	ASSERT((*m)->magic == MSG_MAGIC);
 	ASSERT((*m)->qos <= 2);
@@ -120,15 +129,55 @@ void deliver_targets(struct core *c, struct msg **m, const struct topic *t, cons
 	c->nreceivers = c->nids = 0;
 	for (u32 i = 0; i < v->n; i++)
 		target_add(c, *m, t, &v->v[i], age);
-	ASSERT(c->nreceivers <= v->n);
+	number = number_of(c, *m, v, number);
 	for (u32 i = 0; i < c->nreceivers; i++) {
 		const struct receiver *r = &c->receivers[i];
 		struct delivery d = {.m = m,
 				     .qos = r->qos,
 				     .retain = (*m)->retain && r->retain_as_published,
+				     .number = number,
 				     .ids = receiver_ids(c, r)};
 		session_deliver(c, r->s, &d);
 	}
+}
+
+/* Does the store know sessions on other shards that the message is for?  Then its operations are a
+ * group.  Returns its number, where it will need one. */
+static u64 route_group(struct core *c, const struct msg *m)
+{
+	const struct match *x = &c->match;
+	u32 shards = 0;
+	bool shared = false;
+
+	ASSERT(c->matching);
+	if (!ops_on(c) || m->qos == 0)
+		return 0;
+	for (u32 i = 0; i < x->nshards; i++)
+		shards += i != c->shard && x->shard[i].durable;
+	for (u32 i = 0; i < x->ngroups && x->nshards > 1; i++)
+		shared |= atomic_load_explicit(&x->groups[i]->durable, memory_order_relaxed) != 0;
+	if (shards != 0 || shared)
+		effect_group(c);
+	return shards != 0 && shards + x->shard[c->shard].durable > 1
+		       ? ops_number(c, NUMBER_MESSAGE)
+		       : 0;
+}
+
+bool route_is_durable(struct core *c, const struct topic *t)
+{
+	const struct index *x = &c->hub->index;
+	struct path p = path_topic(t);
+	bool durable = false;
+	NOINIT struct path_hash h;
+
+	ASSERT(!c->matching);
+	tree_hash(&x->tree, &p, &h);
+	index_match(x, t, &h, &c->match);
+	for (u32 i = 0; i < c->match.nshards; i++)
+		durable |= c->match.shard[i].durable;
+	for (u32 i = 0; i < c->match.ngroups; i++)
+		durable |= atomic_load(&c->match.groups[i]->durable) != 0;
+	return durable;
 }
 
 u32 route(struct core *c, struct msg **m, const struct topic *t)
@@ -136,16 +185,18 @@ u32 route(struct core *c, struct msg **m, const struct topic *t)
 	const struct index *x = &c->hub->index;
 	struct path p = path_topic(t);
 	NOINIT struct path_hash h;
+	u64 number;
 
 	ASSERT(!c->matching);
 	c->matching = true;
 	tree_hash(&x->tree, &p, &h);
 	index_match(x, t, &h, &c->match);
+	number = route_group(c, *m);
 	for (u32 i = 0; i < c->match.nshards; i++) {
 		if (i != c->shard && c->match.shard[i].n != 0)
-			post_deliver(c, i, m, &c->match.shard[i]);
+			post_deliver(c, i, m, &c->match.shard[i], number);
 	}
-	deliver_targets(c, m, t, &c->match.shard[c->shard], FRESH);
+	deliver_targets(c, m, t, &c->match.shard[c->shard], FRESH, number);
 	for (u32 i = 0; i < c->match.ngroups; i++)
 		shared_route(c, m, t, c->match.groups[i]);
 	c->matching = false;

@@ -76,6 +76,16 @@ struct home *directory_claim(struct directory *d, u64 identity, struct slice cli
 	return h;
 }
 
+struct home *directory_ghost(struct directory *d, u32 shard)
+{
+	struct home *h = home_new(0, SLICE_NONE, shard);
+
+	ASSERT(shard < d->nshards);
+	h->ghost = true;
+	h->claims = 1;
+	return h;
+}
+
 void directory_release(struct directory *d, struct home **hp)
 {
 	struct home *h = *hp;
@@ -85,8 +95,8 @@ void directory_release(struct directory *d, struct home **hp)
 	pthread_mutex_lock(&d->lock);
 	ASSERT(h->claims > 0);
 	last = --h->claims == 0;
-	if (last) {
-		ASSERT(h->session == NULL);
+	ASSERT(!last || h->session == NULL);
+	if (last && !h->ghost) {
 		ASSERT(map_del(&d->map, slice_of(h->key, h->key_len)) == h);
 		atomic_fetch_sub_explicit(&d->load[h->shard], 1, memory_order_relaxed);
 	}

@@ -15,6 +15,7 @@ struct home {
 	struct session *session; /* the home shard's; NULL: none yet */
 	u32 shard;
 	u32 claims;
+	bool ghost; /* nobody can find it */
 	u16 key_len;
 	u8 key[]; /* identity id, client id */
 };
@@ -31,6 +32,8 @@ void directory_free(struct directory *d); /* no claims are left */
 /* Claim the home of this session; a new one goes to near unless that shard has clearly more to do
  * than the least loaded. */
 struct home *directory_claim(struct directory *d, u64 identity, struct slice client_id, u32 near);
+/* A home outside the directory, for a session whose client has a newer one already. */
+struct home *directory_ghost(struct directory *d, u32 shard);
 void directory_release(struct directory *d, struct home **h);
 
 #endif

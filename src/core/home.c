@@ -93,18 +93,19 @@ static void connack_limits(const struct session *s, const struct pkt_connect *p,
 	}
 }
 
-static bool connack_send(struct core *c, struct client *cl, const struct pkt_connack *ack)
+static bool connack_send(struct core *c, struct client *cl, const struct pkt_connack *ack,
+			 u64 ticket)
 {
-	struct wr w = client_wr(c, cl, CONNACK_MAX + ack->props.response_info.n);
+	struct wr w = answer_wr(c, cl, ticket, CONNACK_MAX + ack->props.response_info.n);
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	pkt_connack_encode(&w, (enum mqtt_version)cl->version, ack);
-	return client_wr_done(c, cl, &w);
+	return answer_done(c, cl, ticket, &w);
 }
 
 /* False when it does not fit into what the client takes: then nothing may be said at all. */
 static bool connack_accept(struct core *c, struct client *cl, const struct pkt_connect *p,
-			   bool present)
+			   bool present, u64 ticket)
 {
 	struct session *s = cl->session;
 	struct pkt_connack ack = {.session_present = present && p->version != MQTT_31};
@@ -114,7 +115,7 @@ static bool connack_accept(struct core *c, struct client *cl, const struct pkt_c
 	ASSERT(s != NULL);
 	keep_alive_set(cl, p, &ack);
 	if (p->version != MQTT_5)
-		return connack_send(c, cl, &ack);
+		return connack_send(c, cl, &ack, ticket);
 	connack_limits(s, p, &ack);
 	features_connack(cl, &ack.props);
 	if (cl->hello->assigned) {
@@ -124,11 +125,11 @@ static bool connack_accept(struct core *c, struct client *cl, const struct pkt_c
 	ack.props.response_info = features_response(cl, p, response, sizeof(response));
 	if (ack.props.response_info.n != 0)
 		ack.props.has |= 1ull << PROP_response_info;
-	if (connack_send(c, cl, &ack))
+	if (connack_send(c, cl, &ack, ticket))
 		return true;
 	/* It can do without. */
 	ack.props.has &= ~(1ull << PROP_response_info);
-	return ack.props.response_info.n != 0 && connack_send(c, cl, &ack);
+	return ack.props.response_info.n != 0 && connack_send(c, cl, &ack, ticket);
 }
 
 static void client_accepts(struct core *c, struct client *cl, const struct pkt_connect *p)
@@ -185,6 +186,7 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 			 struct limits *lim)
 {
 	struct hello *h = cl->hello;
+	u64 described = c->ops.described;
 	struct session *s;
 	bool present;
 
@@ -199,10 +201,17 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	s->expiry_s = expiry_given(s, p, h->kind);
 	ASSERT(s->will == NULL); /* of an older connection: said or void */
 	s->will = p->has_will ? will_new(p, s->who, s->expiry_s) : NULL;
-	cl->state = C_LIVE;
+	cl->state = C_GREETED;
 	session_attach(c, s, cl);
 	client_accepts(c, cl, p);
-	if (!connack_accept(c, cl, p, present)) {
+	if (ops_on(c) && s->durable == NULL && s->expiry_s != 0)
+		record_begin(c, s);
+	ASSERT(!present || s->durable != NULL || !ops_on(c));
+	if (s->durable != NULL)
+		record_put(c, s);
+	/* What it says of the session, and of one that was ended for it, has to be so. */
+	described = c->ops.described - described;
+	if (!connack_accept(c, cl, p, present, described != 0 ? ops_now(c) : 0)) {
 		/* SPEC MQTT-3.2.0-1, MQTT-3.1.2-24: nothing may come before it. */
 		session_detach(c, s, DETACH_GOODBYE);
 		refuse_now(c, cl, E_TOO_LARGE);
@@ -211,11 +220,31 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	c->stats.logins_ok++;
 	event_client(c, cl, EV_CONNECT, E_OK, present ? "session resumed" : "session new");
 	hello_free(cl);
-	subs_rejudge(c, s);
-	session_resend(c, s);
+	if (cl->waits == NULL)
+		login_greeted(c, cl);
+}
+
+void login_greeted(struct core *c, struct client *cl)
+{
+	ASSERT(cl->state == C_GREETED);
+	ASSERT(cl->waits == NULL);
+	cl->state = C_LIVE;
+	subs_rejudge(c, cl->session);
+	session_resend(c, cl->session);
 	timer_stop(&c->wheel, &cl->timer);
 	client_arm(c, cl);
 	client_resume(c, cl, P_LOGIN);
+}
+
+/* Would it be a session that the store does not know yet, now that there is no room for one? */
+static bool disk_is_full_for(const struct core *c, const struct hello *h,
+			     const struct pkt_connect *p, const struct limits *l)
+{
+	bool is_new = h->home->session == NULL || p->clean_start;
+
+	ASSERT(l != NULL);
+	return c->ops.press == PRESS_FULL && is_new &&
+	       MIN(expiry_wanted(p), l->v.session_expiry_max_s) != 0;
 }
 
 /* On the home shard: the last questions, then everything happens at once. */
@@ -240,6 +269,8 @@ static void login_finish(struct core *c, struct client *cl)
 		e = E_NO_RETAIN; /* SPEC MQTT-3.2.2-13 */
 	else if (p.has_will && p.will.qos > cl->listener->features.maximum_qos)
 		e = E_QOS; /* SPEC MQTT-3.2.2-12 */
+	else if (disk_is_full_for(c, h, &p, lim))
+		e = E_QUOTA;
 	else if (!connection_count(h->home->session, h->who, lim, h->kind))
 		e = E_QUOTA;
 	if (e == E_OK) {

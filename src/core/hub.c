@@ -16,7 +16,8 @@ struct hub *hub_new(const struct hub_options *o)
 	epoch_init(&h->epoch, o->nshards);
 	index_init(&h->index, &h->epoch, &h->key);
 	shares_init(&h->shares, o->nshards);
-	retained_init(&h->retained, &h->epoch, &h->key, o->retained_total, o->retained_bytes);
+	retained_init(&h->retained, &h->epoch, &h->key, o->retained_total, o->retained_bytes,
+		      store_sequence(o->store_epoch));
 	directory_init(&h->directory, o->nshards, &h->key);
 	map_init(&h->principals, &h->key);
 	TAILQ_INIT(&h->idle);

@@ -41,6 +41,7 @@ struct hub {
 	struct directory directory;
 	_Atomic(struct policy_box *) policy;
 	_Atomic u64 serial;
+	_Atomic u64 numbers;	/* blocks given out to shards: ops.c */
 	_Atomic u64 generation; /* of the policy, for those who are in no epoch */
 	pthread_mutex_t lock;	/* below */
 	struct listener_set *listeners;

@@ -10,9 +10,11 @@
 #include <sys/queue.h>
 
 #include "base/pool.h"
+#include "core/durable.h"
 #include "core/hub.h"
 #include "core/outq.h"
 #include "core/post.h"
+#include "core/queue.h"
 #include "wire/packet.h"
 
 /* Effective limits: the listener's for the kind of identity, with those of its roles; equal ones
@@ -24,8 +26,16 @@ struct limits {
 };
 
 /* Why we hold back reading. */
-enum pause_why { P_LOGIN = 1, P_RATE = 2, P_OUTPUT = 4 };
-enum client_state { C_NEW, C_LOGIN, C_REFUSED, C_LIVE, C_CLOSING, C_STATES };
+enum pause_why { P_LOGIN = 1, P_RATE = 2, P_OUTPUT = 4, P_STORE = 8 };
+enum client_state {
+	C_NEW,
+	C_LOGIN,
+	C_REFUSED,
+	C_GREETED, /* it is in, and CONNACK waits for the store */
+	C_LIVE,
+	C_CLOSING,
+	C_STATES
+};
 
 struct hello {		     /* a CONNECT that waits for its answer; wiped and freed after login */
 	u64 login_id, at_ms; /* when it was complete; refused: when that is said */
@@ -69,6 +79,7 @@ struct client {
 	u32 credential;	   /* the number of the one it came with; 0: none */
 	struct outq out;
 	struct aliases *aliases; /* alias.c; NULL: none was used yet */
+	struct waits *waits;	 /* answers that wait for the store; NULL: none */
 	const char *tls;
 	const char *cert_cn; /* NULL: it has proved no certificate */
 	u64 connected_wall_ms;
@@ -90,31 +101,6 @@ struct sub {
 	u8 text[];  /* the filter as it came, "$share/…" and all */
 };
 
-/* A message that waits for a window, for room or for its client. */
-struct queued {
-	STAILQ_ENTRY(queued) link;
-	struct msg *m;
-	u32 *ids;	    /* Subscription Identifiers: count, ids; NULL: none */
-	struct who *author; /* of a retained message, who is judged again too; else NULL */
-	u16 sub;	    /* the shared subscription that it came for, plus 1; 0: none */
-	u8 qos;
-	bool retain, replay; /* replay: a retained message for a new subscription; not charged */
-};
-
-enum flight_state { F_PUBLISHED, F_RELEASED /* PUBREL sent, PUBCOMP awaited */ };
-struct flight {	       /* QoS 1 and 2 towards the client, in the order they were sent */
-	struct msg *m; /* NULL when released */
-	u32 *ids;
-	u16 pid, sub; /* sub: as in struct queued */
-	u8 state, qos;
-	bool retain;
-};
-struct flights {
-	struct flight *v;
-	u32 start, n, cap;
-	u32 sent; /* so many from the front were sent on this connection */
-};
-
 struct pids { /* QoS 2 from the client: received and not released */
 	u16 *v;
 	u32 n, cap;
@@ -125,6 +111,7 @@ struct will {
 	u32 delay_s, expiry_s; /* expiry_s, where it has one, counts from when it is said */
 	bool expires;
 	struct who *author;
+	u64 number; /* by which the store knows it */
 };
 
 #define SESSION_MAGIC 0x5e551047u
@@ -137,10 +124,11 @@ struct session {
 	struct home *home;
 	struct who *who; /* of the newest login */
 	struct limits *lim;
-	struct sub **subs; /* holes are NULL */
-	u32 *sub_hash;	   /* of their texts, to find one quickly */
+	struct durable *durable; /* NULL: it ends with its connection, or there is no store */
+	struct sub **subs;	 /* holes are NULL */
+	u32 *sub_hash;		 /* of their texts, to find one quickly */
 	u32 subs_cap, subs_n;
-	STAILQ_HEAD(, queued) queue;
+	struct queue_list queue;
 	u32 queue_n, replay_n; /* charged; not charged */
 	u64 queue_bytes;
 	struct flights out;
@@ -214,6 +202,8 @@ struct core {
 	size_t scratch_cap;
 	struct strands strands;
 	u64 shared_lost; /* messages that no member of a group could take */
+	bool again;	 /* the packet being handled is to be offered again later */
+	struct ops ops;
 	struct core_stats stats;
 };
 
@@ -277,19 +267,23 @@ struct slice features_response(const struct client *cl, const struct pkt_connect
 
 /* ---- session.c ---- */
 struct session *session_new(struct core *c, struct home *home, struct who *who);
+/* One of the store: its clocks go on. */
+void session_restored(struct core *c, struct session *s);
 /* The connection has been counted at the identity. */
 void session_attach(struct core *c, struct session *s, struct client *cl);
 /* The client goes; what that means for the will and the session's end. */
 enum detach_why { DETACH_LOST, DETACH_GOODBYE /* the will is void */ };
 void session_detach(struct core *c, struct session *s, enum detach_why why);
 void session_end(struct core *c, struct session **s);
-u32 session_window(const struct session *s);
 
 /* ---- subs.c ---- */
 void on_subscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body);
 void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, struct slice body);
 void subs_drop_all(struct core *c, struct session *s);
 void subs_rejudge(struct core *c, struct session *s);
+struct slice sub_text(const struct sub *b); /* the filter as it came */
+/* From the store; it has not been judged yet. */
+void subs_restore(struct core *c, struct session *s, const struct store_sub *x);
 
 /* ---- publish.c ---- */
 void on_publish(struct core *c, struct client *cl, const struct frame *f, struct slice body);
@@ -300,11 +294,6 @@ enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, s
 
 /* ---- qos.c ---- */
 void on_ack(struct core *c, struct client *cl, const struct frame *f, struct slice body);
-struct flight *flights_add(struct flights *f);
-struct flight *flights_find(struct flights *f, u16 pid);
-void flights_remove(struct flights *f, struct flight *x);
-void flights_clear(struct flights *f);
-struct flight *flights_at(const struct flights *f, u32 i);
 void ack_send(struct core *c, struct client *cl, enum pkt_type type, u16 pid, u8 reason);
 bool pids_has(const struct pids *p, u16 pid);
 bool pids_add(struct pids *p, u16 pid);
@@ -314,41 +303,18 @@ u16 session_pid(struct session *s);
 /* ---- deliver.c ---- */
 /* To every session whose subscription matches, on every shard.  Returns how many subscriptions. */
 u32 route(struct core *c, struct msg **m, const struct topic *t);
+/* Would it come to a session that the store knows? */
+bool route_is_durable(struct core *c, const struct topic *t);
 /* STALE: the targets were matched on another shard, some time ago. */
 enum target_age { FRESH, STALE };
+/* number: of the message, for the store; 0: it has none yet. */
 void deliver_targets(struct core *c, struct msg **m, const struct topic *t, const struct targets *v,
-		     enum target_age age);
+		     enum target_age age, u64 number);
 /* The subscription that a target means, if it is still there. */
 struct sub *target_sub(const struct core *c, const struct target *to, struct session **s);
 /* May a message on this topic be delivered under sub, as of now? */
 bool sub_allows(const struct core *c, const struct session *s, struct sub *sub,
 		const struct topic *t, u8 qos, bool retain);
-
-/* ---- queue.c ---- */
-struct delivery {
-	struct msg **m;
-	u8 qos;
-	bool retain, replay;
-	u16 sub;	    /* as in struct queued */
-	const u32 *ids;	    /* count, ids; NULL: none */
-	struct who *author; /* of a replayed message */
-};
-/* One message to one session: straight out, into the window or into the queue. */
-void session_deliver(struct core *c, struct session *s, const struct delivery *d);
-/* Would it be sent or queued?  What has expired makes room. */
-bool session_takes(struct core *c, struct session *s, const struct delivery *d);
-enum standing session_standing(const struct session *s);
-/* q was taken out of the queue. */
-void queued_free(struct core *c, struct session *s, struct queued *q);
-/* Send from the queue what the window and the output allow. */
-void session_pump(struct core *c, struct session *s);
-void queue_clear(struct core *c, struct session *s);
-/* The client has gone: what was for this connection alone goes too. */
-void queue_away(struct core *c, struct session *s);
-void queue_rejudge(struct core *c, struct session *s);
-/* The queue, and what was under way when the connection broke and has not been sent again. */
-void session_rejudge_waiting(struct core *c, struct session *s);
-void session_resend(struct core *c, struct session *s);
 
 /* ---- alias.c ---- */
 void aliases_free(struct client *cl);
@@ -377,8 +343,10 @@ void rejudge_some(struct core *c);
 
 /* ---- will.c ---- */
 struct will *will_new(const struct pkt_connect *p, struct who *author, u32 delay_max_s);
+struct will *will_restore(const struct store_will *x, struct who *author);
 void will_free(struct will **w);
 void will_fire(struct core *c, struct session *s);
+void will_say(struct core *c, struct session *s); /* as part of the effect under way */
 void will_rejudge(struct core *c, struct session *s);
 
 /* ---- rate.c ---- */

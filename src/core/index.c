@@ -47,6 +47,7 @@ static struct subrefs *refs_copy(const struct subrefs *old, u32 room)
 		r->v[k] = (struct subref){.slot = old->v[i].slot,
 					  .sub = old->v[i].sub,
 					  .shard = old->v[i].shard,
+					  .durable = old->v[i].durable,
 					  .place = old->v[i].place};
 		atomic_init(&r->v[k++].gen, gen);
 	}
@@ -66,7 +67,7 @@ static void refs_replace(struct epoch *e, _Atomic(void *) *at, struct subrefs *f
 }
 
 static void refs_add(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u32 sub,
-		     u64 place)
+		     bool durable, u64 place)
 {
 	struct subrefs *r = LOAD(*at);
 	bool fresh = r == NULL || LOAD(r->n) == r->cap;
@@ -78,7 +79,8 @@ static void refs_add(struct epoch *e, _Atomic(void *) *at, const struct handle *
 	n = LOAD(r->n);
 	ASSERT(n < r->cap);
 	r->v[n].slot = s->slot;
-	r->v[n].shard = s->shard;
+	r->v[n].shard = (u16)s->shard;
+	r->v[n].durable = durable;
 	r->v[n].sub = sub;
 	r->v[n].place = place;
 	ASSERT(n == 0 || r->v[n - 1].place < place);
@@ -105,20 +107,24 @@ static struct subref *refs_find(struct subrefs *r, u64 place)
 	return &r->v[low];
 }
 
-static void refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u64 place)
+/* Returns whether the store knew its session. */
+static bool refs_remove(struct epoch *e, _Atomic(void *) *at, const struct handle *s, u64 place)
 {
 	struct subrefs *r = LOAD(*at);
 	struct subref *v;
+	bool durable;
 
 	ASSERT(r != NULL);
 	v = refs_find(r, place);
 	ASSERT(v->slot == s->slot && v->shard == s->shard);
 	ASSERT(LOAD(v->gen) == s->gen);
+	durable = v->durable;
 	PUBLISH(v->gen, 0);
 	r->marks++;
 	ASSERT(r->marks <= LOAD(r->n));
 	if (r->marks > LOAD(r->n) / 2)
 		refs_replace(e, at, refs_copy(r, 0));
+	return durable;
 }
 
 /* ---- groups -------------------------------------------------------------------------- */
@@ -207,7 +213,8 @@ static void group_leave(struct index *x, struct node *n, const struct filter *f,
 	struct group *g = groups_find(LOAD(n->extra), f->share);
 
 	ASSERT(g != NULL);
-	refs_remove(x->epoch, &g->members, s, place);
+	if (refs_remove(x->epoch, &g->members, s, place))
+		ASSERT(atomic_fetch_sub_explicit(&g->durable, 1, memory_order_relaxed) > 0);
 	if (LOAD(g->members) != NULL)
 		return;
 	groups_change(x, n, NULL, g);
@@ -233,7 +240,19 @@ void index_free(struct index *x)
 	pthread_mutex_destroy(&x->lock);
 }
 
-u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub)
+static void group_join(struct index *x, struct node *n, const struct filter *f,
+		       const struct handle *s, u32 sub, bool durable, u64 place)
+{
+	struct group *g = group_make(x, n, f->share);
+
+	ASSERT(f->share.n != 0);
+	if (durable)
+		atomic_fetch_add_explicit(&g->durable, 1, memory_order_relaxed);
+	refs_add(x->epoch, &g->members, s, sub, durable, place);
+}
+
+u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub,
+	      bool durable)
 {
 	struct path p = path_filter(f);
 	struct path_hash h;
@@ -246,9 +265,9 @@ u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u
 	place = ++x->places;
 	n = tree_make(&x->tree, &p, &h);
 	if (f->share.n != 0)
-		refs_add(x->epoch, &group_make(x, n, f->share)->members, s, sub, place);
+		group_join(x, n, f, s, sub, durable, place);
 	else
-		refs_add(x->epoch, &n->value, s, sub, place);
+		refs_add(x->epoch, &n->value, s, sub, durable, place);
 	pthread_mutex_unlock(&x->lock);
 	atomic_fetch_add_explicit(&x->subscriptions, 1, memory_order_relaxed);
 	return place;
@@ -267,7 +286,7 @@ void index_remove(struct index *x, const struct filter *f, const struct handle *
 	if (f->share.n != 0)
 		group_leave(x, n, f, s, place);
 	else
-		refs_remove(x->epoch, &n->value, s, place);
+		(void)refs_remove(x->epoch, &n->value, s, place);
 	tree_prune(&x->tree, n);
 	pthread_mutex_unlock(&x->lock);
 	ASSERT(atomic_fetch_sub_explicit(&x->subscriptions, 1, memory_order_relaxed) > 0);
@@ -325,6 +344,7 @@ static void match_refs(struct match *m, const struct subrefs *r)
 		if (UNLIKELY(t->n == t->cap))
 			targets_grow(t);
 		t->v[t->n++] = (struct target){v->slot, gen, v->sub};
+		t->durable |= v->durable;
 		m->found++;
 	}
 }
@@ -363,8 +383,10 @@ void index_match(const struct index *x, const struct topic *t, const struct path
 	ASSERT(t->nlevel > 0);
 	ASSERT(t->nlevel <= LIM_TOPIC_LEVELS);
 	m->found = m->ngroups = 0;
-	for (u32 i = 0; i < m->nshards; i++)
+	for (u32 i = 0; i < m->nshards; i++) {
 		m->shard[i].n = 0;
+		m->shard[i].durable = false;
+	}
 	stack[depth++] = (struct visit){x->tree.root, 0};
 	while (depth > 0) {
 		struct visit v = stack[--depth];

@@ -18,13 +18,16 @@ struct target {
 struct targets {
 	struct target *v;
 	u32 n, cap;
+	bool durable; /* some of them are of sessions that the store knows */
 };
 
 struct subref { /* immutable but for gen, which becomes 0 when the subscription is gone */
 	u32 slot;
 	_Atomic u32 gen;
-	u32 sub, shard;
-	u64 place; /* ascending in every array, so one is found by halving */
+	u32 sub;
+	u16 shard;
+	bool durable; /* the store knows its session */
+	u64 place;    /* ascending in every array, so one is found by halving */
 };
 
 struct subrefs {
@@ -40,6 +43,7 @@ struct group {
 	_Atomic u32 refs;
 	_Atomic(void *) members; /* struct subrefs */
 	_Atomic u32 turn;	 /* round robin */
+	_Atomic u32 durable;	 /* members whose session the store knows */
 	_Atomic u64 sticky;	 /* place of the member that had the last message */
 	u16 name_len;
 	u8 name[];
@@ -72,7 +76,8 @@ struct match {
 void index_init(struct index *x, struct epoch *e, const struct hash_key *key);
 void index_free(struct index *x); /* nothing is subscribed any more */
 /* Published when it returns.  Returns its place, with which it is removed.  Any thread. */
-u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub);
+u64 index_add(struct index *x, const struct filter *f, const struct handle *s, u32 sub,
+	      bool durable);
 void index_remove(struct index *x, const struct filter *f, const struct handle *s, u64 place);
 
 void match_init(struct match *m, u32 nshards);

@@ -109,6 +109,11 @@ static size_t packet_one(struct core *c, struct client *cl, struct slice in)
 	ASSERT(size >= 2);
 	cl->packet_ms = 0;
 	row->fn(c, cl, &f, slice_of(in.p + f.header_len, f.body_len));
+	if (UNLIKELY(c->again)) {
+		c->again = false;
+		ASSERT(cl->paused != 0);
+		return 0;
+	}
 	return size;
 }
 

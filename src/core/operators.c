@@ -34,7 +34,12 @@ static void info_of(const struct core *c, const struct session *s, struct client
 				  .dropped = s->dropped,
 				  .version = s->version,
 				  .subscriptions = s->subs_n,
-				  .queued = s->queue_n,
+				  .queued = backlog_count(s),
+				  .queued_bytes = backlog_bytes(s),
+				  .stored = s->durable != NULL ? s->durable->disk_n : 0,
+				  .drops = s->durable != NULL ? s->durable->dropped : NULL,
+				  .durable = s->durable != NULL,
+				  .expiry_s = s->expiry_s,
 				  .inflight = s->out.n,
 				  .kind = g->kind,
 				  .clean = s->clean};

@@ -19,7 +19,7 @@ static struct core_msg *post_new(enum post_kind kind, struct msg **m, u32 n)
 	return p;
 }
 
-void post_deliver(struct core *c, u32 shard, struct msg **m, const struct targets *v)
+void post_deliver(struct core *c, u32 shard, struct msg **m, const struct targets *v, u64 number)
 {
 	struct core_msg *p = post_new(POST_DELIVER, m, v->n);
 
@@ -29,6 +29,10 @@ void post_deliver(struct core *c, u32 shard, struct msg **m, const struct target
 		return;
 	}
 	memcpy(p->to, v->v, v->n * sizeof(p->to[0]));
+	p->number = number;
+	p->durable = v->durable;
+	if (v->durable)
+		p->part = effect_part(c);
 	ASSERT(p->m != NULL);
 	c->env.post(c->env.arg, shard, p);
 }
@@ -46,6 +50,7 @@ void post_shared(struct core *c, u32 shard, struct msg **m, struct group *g,
 	ASSERT(p->n == 1);
 	p->group = group_ref(g);
 	p->walk = *w;
+	p->part = effect_part(c);
 	p->to[0] = *to;
 	c->env.post(c->env.arg, shard, p);
 }
@@ -72,15 +77,17 @@ void core_msg_drop(struct core_msg *p)
 
 static void post_message(struct core *c, struct core_msg *p)
 {
-	struct targets v = {p->to, p->n, p->n};
+	struct targets v = {p->to, p->n, p->n, p->durable};
 	struct topic t;
 	enum err e = topic_parse(p->m->topic, &t);
 
 	ASSERT(e == E_OK);
+	effect_join(c, p->part);
 	if (p->kind == POST_SHARED)
 		shared_arrived(c, &p->m, &t, p->group, &p->to[0], &p->walk);
 	else
-		deliver_targets(c, &p->m, &t, &v, STALE);
+		deliver_targets(c, &p->m, &t, &v, STALE, p->number);
+	effect_leave(c);
 }
 
 void core_receive(struct core *c, struct core_msg *p)

@@ -55,18 +55,19 @@ static void msg_of_publish(struct core *c, const struct client *cl, const struct
 static enum err publish_retain(struct core *c, struct msg **m, const struct topic *t,
 			       struct who *author, u32 retained_max)
 {
+	struct retained_log log = record_retained(c);
 	struct msg *kept;
 	enum err e;
 
 	ASSERT((*m)->retain);
 	if ((*m)->payload.n == 0) {
-		retained_clear(&c->hub->retained, t);
+		retained_clear(&c->hub->retained, t, &log);
 		return E_OK;
 	}
 	kept = msg_keep(m);
 	if (kept == NULL)
 		return E_NOMEM;
-	e = retained_set(&c->hub->retained, t, kept, author, retained_max);
+	e = retained_set(&c->hub->retained, t, kept, author, retained_max, &log);
 	msg_unref(&kept);
 	return e;
 }
@@ -88,24 +89,26 @@ enum err publish_effect(struct core *c, struct msg **m, const struct topic *t, s
 
 /* ---- the answer ---------------------------------------------------------------------- */
 
-/* The seam for durability: an acknowledgement that has to wait for a commit waits here.  Today
- * sessions live in memory, so what was routed is as safe as it gets and the answer leaves with this
- * turn. */
+/* The effect is complete.  The answer waits until all of it is on disk, here and on other shards.
+ */
 static void publish_answer(struct core *c, struct client *cl, const struct pkt_publish *p,
 			   enum err e, u32 receivers)
 {
 	bool v5 = cl->version == MQTT_5;
 	u8 reason = e != E_OK ? err_reason(e) : receivers == 0 ? REASON_NOBODY : 0;
+	struct session *s = cl->session;
+	u64 ticket;
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (p->qos == 1)
-		ack_send(c, cl, PKT_PUBACK, p->packet_id, v5 ? reason : 0);
-	if (p->qos != 2)
-		return;
 	/* SPEC MQTT-4.3.3-9: a refused one is over; 3.x cannot be told and goes on. */
-	if (e == E_OK || !v5)
-		pids_add(&cl->session->in, p->packet_id);
-	ack_send(c, cl, PKT_PUBREC, p->packet_id, v5 ? reason : 0);
+	if (p->qos == 2 && (e == E_OK || !v5) && pids_add(&s->in, p->packet_id) &&
+	    s->durable != NULL)
+		record_pid(c, s, p->packet_id, true);
+	ticket = effect_end(c);
+	if (p->qos == 1)
+		answer_ack(c, cl, ticket, PKT_PUBACK, p->packet_id, v5 ? reason : 0);
+	else if (p->qos == 2)
+		answer_ack(c, cl, ticket, PKT_PUBREC, p->packet_id, v5 ? reason : 0);
 }
 
 static void publish_watched(struct core *c, const struct client *cl, const struct msg *m,
@@ -134,6 +137,7 @@ static void publish_accept(struct core *c, struct client *cl, const struct pkt_p
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	ASSERT(s != NULL);
 	msg_of_publish(c, cl, p, &own);
+	effect_begin(c);
 	if (judge_publish(s->who, &p->topic, p->qos, p->retain) == ALLOW)
 		e = publish_effect(c, &m, &p->topic, s->who, s->lim->v.retained_identity,
 				   &receivers);
@@ -191,6 +195,33 @@ static void publish_charge(struct core *c, struct client *cl, size_t bytes)
 	client_arm(c, cl);
 }
 
+/* Would something of it have to be stored? */
+static bool publish_is_durable(struct core *c, const struct client *cl, const struct pkt_publish *p)
+{
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	return p->retain || (p->qos == 2 && cl->session->durable != NULL) ||
+	       (p->qos != 0 && route_is_durable(c, &p->topic));
+}
+
+/* The disk is full, or far behind.  Who can be told so is refused, who cannot waits; what nobody
+ * acknowledges is dropped.  False: it goes on as always. */
+static bool publish_held(struct core *c, struct client *cl, const struct pkt_publish *p)
+{
+	OBJ_CHECK(cl, CLIENT_MAGIC);
+	if (c->ops.press == PRESS_NONE || !publish_is_durable(c, cl, p))
+		return false;
+	if (c->ops.press == PRESS_SLOW || cl->version != MQTT_5) {
+		c->again = true;
+		answers_hold(c, cl);
+		return true;
+	}
+	c->stats.dropped++;
+	event_session(c, cl->session, EV_DROPPED, E_QUOTA, p->topic.s);
+	effect_begin(c);
+	publish_answer(c, cl, p, E_QUOTA, 0);
+	return true;
+}
+
 void on_publish(struct core *c, struct client *cl, const struct frame *f, struct slice body)
 {
 	NOINIT struct pkt_publish p;
@@ -207,10 +238,12 @@ void on_publish(struct core *c, struct client *cl, const struct frame *f, struct
 		client_end(c, cl, e);
 		return;
 	}
+	if (UNLIKELY(c->ops.press != PRESS_NONE) && !again && publish_held(c, cl, &p))
+		return;
 	cl->msgs_in++;
 	c->stats.msgs_in++;
 	if (again) /* SPEC MQTT-4.3.3-10 */
-		ack_send(c, cl, PKT_PUBREC, p.packet_id, 0);
+		answer_ack(c, cl, 0, PKT_PUBREC, p.packet_id, 0);
 	else
 		publish_accept(c, cl, &p);
 	publish_charge(c, cl, body.n);

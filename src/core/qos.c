@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "core/impl.h"
 
-enum { FLIGHTS_MIN = 4, PIDS_MIN = 8, REASON_FAILED = 0x80, REASON_UNKNOWN = 0x92 };
+enum { FLIGHTS_MIN = 3, PIDS_MIN = 8, REASON_FAILED = 0x80, REASON_UNKNOWN = 0x92 };
 
 /* ---- messages towards the client ----------------------------------------------------- */
 
@@ -45,7 +45,7 @@ struct flight *flights_find(struct flights *f, u16 pid)
 
 static void flight_empty(struct flight *x)
 {
-	ASSERT(x->m != NULL || x->state == F_RELEASED);
+	ASSERT(x->m != NULL || x->qos == 2);
 	if (x->m != NULL)
 		msg_unref(&x->m);
 	free(x->ids);
@@ -159,6 +159,8 @@ void ack_send(struct core *c, struct client *cl, enum pkt_type type, u16 pid, u8
 static void flight_done(struct core *c, struct session *s, struct flight *x)
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
+	if (s->durable != NULL)
+		backlog_gone(c, s, x);
 	flights_remove(&s->out, x);
 	if (s->out.n == 0 && s->out.cap > FLIGHTS_MIN) /* idle costs next to nothing */
 		flights_clear(&s->out);
@@ -182,11 +184,12 @@ static enum err on_puback(struct core *c, struct session *s, const struct pkt_ac
 static enum err on_pubrec(struct core *c, struct session *s, const struct pkt_ack *p)
 {
 	struct flight *x = flights_find(&s->out, p->packet_id);
+	u64 ticket = 0;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x == NULL) {
 		if (p->reason < REASON_FAILED)
-			ack_send(c, s->client, PKT_PUBREL, p->packet_id, REASON_UNKNOWN);
+			answer_ack(c, s->client, 0, PKT_PUBREL, p->packet_id, REASON_UNKNOWN);
 		return E_OK;
 	}
 	if (x->qos != 2)
@@ -195,9 +198,11 @@ static enum err on_pubrec(struct core *c, struct session *s, const struct pkt_ac
 		flight_done(c, s, x);
 		return E_OK;
 	}
+	/* A crash may not send it again to a client that has forgotten the identifier. */
+	if (s->durable != NULL && x->m != NULL)
+		ticket = backlog_released(c, s, x);
 	flight_empty(x);
-	x->state = F_RELEASED;
-	ack_send(c, s->client, PKT_PUBREL, p->packet_id, 0);
+	answer_ack(c, s->client, ticket, PKT_PUBREL, p->packet_id, 0);
 	return E_OK;
 }
 
@@ -208,7 +213,7 @@ static enum err on_pubcomp(struct core *c, struct session *s, const struct pkt_a
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x == NULL)
 		return E_OK;
-	if (x->qos != 2 || x->state != F_RELEASED)
+	if (x->qos != 2 || x->m != NULL)
 		return E_PROTO;
 	flight_done(c, s, x);
 	return E_OK;
@@ -217,9 +222,14 @@ static enum err on_pubcomp(struct core *c, struct session *s, const struct pkt_a
 static enum err on_pubrel(struct core *c, struct session *s, const struct pkt_ack *p)
 {
 	bool known = pids_del(&s->in, p->packet_id);
+	u64 ticket = 0;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	ack_send(c, s->client, PKT_PUBCOMP, p->packet_id, known ? 0 : REASON_UNKNOWN);
+	if (known && s->durable != NULL) {
+		record_pid(c, s, p->packet_id, false);
+		ticket = ops_now(c);
+	}
+	answer_ack(c, s->client, ticket, PKT_PUBCOMP, p->packet_id, known ? 0 : REASON_UNKNOWN);
 	return E_OK;
 }
 

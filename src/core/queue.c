@@ -7,7 +7,7 @@
 
 enum { FLAG_DUP = 8, FLAG_RETAIN = 1, QOS_SHIFT = 1 };
 
-static u32 *ids_copy(const u32 *ids)
+u32 *ids_copy(const u32 *ids)
 {
 	u32 *copy;
 
@@ -19,14 +19,14 @@ static u32 *ids_copy(const u32 *ids)
 	return copy;
 }
 
-static u8 first_byte(u8 qos, bool retain, bool dup)
+u8 publish_first(u8 qos, bool retain, bool dup)
 {
 	return (u8)(PKT_PUBLISH << 4 | (dup ? FLAG_DUP : 0) | qos << QOS_SHIFT |
 		    (retain ? FLAG_RETAIN : 0));
 }
 
 /* Counted by name; said at every doubling, not at every message. */
-static void session_dropped(struct core *c, struct session *s, const struct msg *m, enum err why)
+void session_dropped(struct core *c, struct session *s, const struct msg *m, enum err why)
 {
 	c->stats.dropped++;
 	s->dropped++;
@@ -34,35 +34,35 @@ static void session_dropped(struct core *c, struct session *s, const struct msg 
 		event_session(c, s, EV_DROPPED, why, m->topic);
 }
 
-static bool output_has_room(const struct session *s)
+bool output_has_room(const struct session *s)
 {
 	return s->client != NULL && s->client->out.bytes < s->lim->v.output_buffer;
 }
 
-static u32 window(const struct session *s)
+u32 session_window(const struct session *s)
 {
 	ASSERT(s->client->receive_max != 0);
 	return s->client->receive_max;
 }
 
 /* SPEC MQTT-3.1.2-24, -25: what is too large for the client is as if delivered. */
-static bool fits_client(struct core *c, struct session *s, const struct msg *m,
-			const struct outgoing *o)
+bool fits_client(const struct core *c, const struct session *s, const struct msg *m,
+		 const struct outgoing *o)
 {
 	u64 size = publish_size(c, s->client, m, o);
 
-	if (size != 0 && size <= s->client->max_packet)
-		return true;
-	session_dropped(c, s, m, E_TOO_LARGE);
-	return false;
+	ASSERT(s->client != NULL);
+	return size != 0 && size <= s->client->max_packet;
 }
 
-static void send_plain(struct core *c, struct session *s, const struct delivery *d)
+void send_plain(struct core *c, struct session *s, const struct delivery *d)
 {
-	struct outgoing o = {.first = first_byte(0, d->retain, false), .ids = d->ids};
+	struct outgoing o = {.first = publish_first(0, d->retain, false), .ids = d->ids};
 
 	ASSERT(d->qos == 0);
-	if (fits_client(c, s, *d->m, &o) && !publish_send(c, s->client, d->m, &o))
+	if (!fits_client(c, s, *d->m, &o))
+		session_dropped(c, s, *d->m, E_TOO_LARGE);
+	else if (!publish_send(c, s->client, d->m, &o))
 		session_dropped(c, s, *d->m, E_NOMEM);
 }
 
@@ -70,24 +70,23 @@ static void send_plain(struct core *c, struct session *s, const struct delivery 
 static bool must_wait(const struct session *s, u8 qos)
 {
 	return !STAILQ_EMPTY(&s->queue) || s->out.sent != s->out.n ||
-	       (qos != 0 && s->out.n >= window(s));
+	       (qos != 0 && s->out.n >= session_window(s));
 }
 
 /* Into the window.  ids is taken. */
 static void send_flight(struct core *c, struct session *s, const struct delivery *d, u32 *ids)
 {
-	struct outgoing o = {.first = first_byte(d->qos, d->retain, false), .ids = ids};
-	struct msg *kept = NULL;
+	struct outgoing o = {.first = publish_first(d->qos, d->retain, false), .ids = ids};
+	bool fits;
+	struct msg *kept;
 	struct flight *x;
 
 	ASSERT(s->out.sent == s->out.n);
 	o.pid = 1; /* any: the size is the same */
-	if (fits_client(c, s, *d->m, &o)) {
-		kept = msg_keep(d->m);
-		if (kept == NULL)
-			session_dropped(c, s, *d->m, E_NOMEM);
-	}
+	fits = fits_client(c, s, *d->m, &o);
+	kept = fits ? msg_keep(d->m) : NULL;
 	if (kept == NULL) {
+		session_dropped(c, s, *d->m, fits ? E_NOMEM : E_TOO_LARGE);
 		free(ids);
 		return;
 	}
@@ -97,7 +96,6 @@ static void send_flight(struct core *c, struct session *s, const struct delivery
 			     .ids = ids,
 			     .pid = o.pid,
 			     .sub = d->sub,
-			     .state = F_PUBLISHED,
 			     .qos = d->qos,
 			     .retain = d->retain};
 	s->out.sent++;
@@ -110,7 +108,7 @@ static void send_flight(struct core *c, struct session *s, const struct delivery
 
 /* All sessions of an identity together may hold what one of them may.  Those without a name are no
  * identity: one of them must not use up what is there for the others. */
-static bool identity_has_room(const struct session *s, u64 bytes)
+bool identity_has_room(const struct session *s, u64 bytes)
 {
 	const struct principal *pr = s->who->pr;
 	const struct grant *g = principal_grant(pr);
@@ -135,7 +133,7 @@ static bool queue_has_room(const struct core *c, const struct session *s, const 
 	       identity_has_room(s, bytes);
 }
 
-static void queue_charge(struct session *s, const struct queued *q, bool in)
+void queue_charge(struct session *s, const struct queued *q, bool in)
 {
 	struct principal *pr = s->who->pr;
 	u64 bytes = msg_bytes(q->m);
@@ -160,6 +158,10 @@ void queued_free(struct core *c, struct session *s, struct queued *q)
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
 	queue_charge(s, q, false);
+	if (s->durable != NULL && !q->replay) {
+		ASSERT(c->ops.ahead_bytes >= msg_bytes(q->m));
+		c->ops.ahead_bytes -= msg_bytes(q->m);
+	}
 	msg_unref(&q->m);
 	free(q->ids);
 	if (q->author != NULL)
@@ -216,12 +218,19 @@ static void queue_put(struct core *c, struct session *s, const struct delivery *
 		strand(c, s);
 }
 
+void queue_replay(struct core *c, struct session *s, const struct delivery *d)
+{
+	ASSERT(d->replay);
+	ASSERT(s->client != NULL);
+	queue_put(c, s, d);
+}
+
 /* Keep those that keep() says yes to. */
 static void queue_filter(struct core *c, struct session *s,
 			 bool (*keep)(struct core *c, struct session *s, const struct queued *q))
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
-	STAILQ_HEAD(, queued) kept = STAILQ_HEAD_INITIALIZER(kept);
+	struct queue_list kept = STAILQ_HEAD_INITIALIZER(kept);
 	struct queued *q;
 
 	while ((q = STAILQ_FIRST(&s->queue)) != NULL) {
@@ -254,7 +263,11 @@ static bool keep_allowed(struct core *c, struct session *s, const struct queued 
 	if (judge_deliver(s->who, &t, q->qos, q->retain) == ALLOW &&
 	    (q->author == NULL || judge_publish(q->author, &t, q->m->qos, true) == ALLOW))
 		return true;
-	if (!strand_denied(c, s, q->m, q->sub))
+	if (strand_denied(c, s, q))
+		return false;
+	if (s->durable != NULL)
+		backlog_denied(c, s, q);
+	else
 		c->stats.denied_delivery++;
 	return false;
 }
@@ -268,7 +281,10 @@ void queue_clear(struct core *c, struct session *s)
 
 void queue_away(struct core *c, struct session *s)
 {
-	queue_filter(c, s, keep_durable);
+	if (s->durable != NULL)
+		backlog_away(c, s);
+	else
+		queue_filter(c, s, keep_durable);
 	ASSERT(s->replay_n == 0);
 }
 
@@ -284,11 +300,13 @@ enum standing session_standing(const struct session *s)
 	const struct core_limits *l = &s->lim->v;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (s->client == NULL)
+	if (!session_is_here(s))
 		return STAND_AWAY;
-	if (!output_has_room(s) || s->queue_n > l->queue_messages / 2 ||
-	    s->queue_bytes > l->queue_bytes / 2)
+	if (!output_has_room(s) || backlog_count(s) > l->queue_messages / 2 ||
+	    backlog_bytes(s) > l->queue_bytes / 2)
 		return STAND_STUCK;
+	if (s->durable != NULL && backlog_is_behind(s->durable))
+		return STAND_BUSY;
 	return must_wait(s, 1) ? STAND_BUSY : STAND_READY;
 }
 
@@ -302,6 +320,8 @@ bool session_takes(struct core *c, struct session *s, const struct delivery *d)
 		return false;
 	if (d->qos == 0)
 		return output_has_room(s);
+	if (s->durable != NULL)
+		return backlog_has_room(s, msg_bytes(*d->m));
 	if (s->client != NULL && output_has_room(s) && !must_wait(s, d->qos))
 		return true;
 	if (!queue_has_room(c, s, d))
@@ -315,12 +335,18 @@ void session_deliver(struct core *c, struct session *s, const struct delivery *d
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
 	ASSERT(d->qos <= 2);
+	if (UNLIKELY(s->durable != NULL) && (d->qos != 0 || d->replay)) {
+		backlog_deliver(c, s, d);
+		return;
+	}
 	if (s->client == NULL) {
 		if (d->qos != 0 && !d->replay)
 			queue_put(c, s, d);
 		return;
 	}
 	if (d->qos == 0 && !d->replay) {
+		if (s->client->state != C_LIVE)
+			return; /* it has not been told yet that it is connected */
 		if (output_has_room(s))
 			send_plain(c, s, d);
 		else
@@ -359,9 +385,9 @@ static void queue_send_first(struct core *c, struct session *s)
 static void flight_resend(struct core *c, struct session *s, struct flight *x)
 {
 	struct outgoing o = {
-		.first = first_byte(x->qos, x->retain, true), .pid = x->pid, .ids = x->ids};
+		.first = publish_first(x->qos, x->retain, true), .pid = x->pid, .ids = x->ids};
 
-	if (x->state == F_RELEASED) {
+	if (x->m == NULL) {
 		ack_send(c, s->client, PKT_PUBREL, x->pid, 0);
 		return;
 	}
@@ -372,7 +398,7 @@ static void flight_resend(struct core *c, struct session *s, struct flight *x)
 static void flights_pump(struct core *c, struct session *s)
 {
 	ASSERT(s->client->session == s);
-	while (s->out.sent < s->out.n && s->out.sent < window(s) && output_has_room(s))
+	while (s->out.sent < s->out.n && s->out.sent < session_window(s) && output_has_room(s))
 		flight_resend(c, s, flights_at(&s->out, s->out.sent++));
 }
 
@@ -381,12 +407,16 @@ static bool queue_flows(const struct session *s)
 	const struct queued *q = STAILQ_FIRST(&s->queue);
 
 	return q != NULL && output_has_room(s) &&
-	       (q->qos == 0 || (s->out.n < window(s) && s->out.sent == s->out.n));
+	       (q->qos == 0 || (s->out.n < session_window(s) && s->out.sent == s->out.n));
 }
 
 void session_pump(struct core *c, struct session *s)
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
+	if (UNLIKELY(s->durable != NULL)) {
+		backlog_pump(c, s);
+		return;
+	}
 	flights_pump(c, s);
 	while (queue_flows(s))
 		queue_send_first(c, s);
@@ -401,8 +431,10 @@ static bool flight_allowed(struct core *c, struct session *s, const struct fligh
 	struct topic t;
 	enum err e;
 
-	if (!fits_client(c, s, x->m, &o))
+	if (!fits_client(c, s, x->m, &o)) {
+		session_dropped(c, s, x->m, E_TOO_LARGE);
 		return false;
+	}
 	e = topic_parse(x->m->topic, &t);
 	ASSERT(e == E_OK);
 	if (judge_deliver(s->who, &t, x->qos, x->retain) == ALLOW)
@@ -416,15 +448,15 @@ static bool flight_allowed(struct core *c, struct session *s, const struct fligh
 static bool flight_stays(struct core *c, struct session *s, struct flight *x)
 {
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (x->state == F_RELEASED || flight_allowed(c, s, x))
+	if (x->m == NULL || flight_allowed(c, s, x))
 		return true;
 	if (x->qos != 2) {
-		(void)strand_denied(c, s, x->m, x->sub);
+		struct queued like = {.m = x->m, .sub = x->sub};
+		(void)strand_denied(c, s, &like);
 		return false;
 	}
 	ASSERT(x->m != NULL);
 	msg_unref(&x->m);
-	x->state = F_RELEASED;
 	return true;
 }
 
@@ -447,6 +479,10 @@ void session_rejudge_waiting(struct core *c, struct session *s)
 void session_resend(struct core *c, struct session *s)
 {
 	ASSERT(s->client != NULL);
+	if (s->durable != NULL) {
+		backlog_here(c, s);
+		return;
+	}
 	s->out.sent = 0;
 	session_rejudge_waiting(c, s);
 	session_pump(c, s);

@@ -88,6 +88,7 @@ static bool is_author(void *arg, const struct retained *e)
 void core_identity_apply(struct core *c, u64 identity_id)
 {
 	struct principal *pr = principal_find(c->hub, identity_id);
+	struct retained_log log = record_retained(c);
 	const struct grant *g;
 
 	OBJ_CHECK(c, CORE_MAGIC);
@@ -116,7 +117,7 @@ void core_identity_apply(struct core *c, u64 identity_id)
 			session_rejudge(c, s);
 	}
 	if (g->status == WHO_REVOKED && c->shard == 0)
-		retained_purge(&c->hub->retained, is_author, pr);
+		retained_purge(&c->hub->retained, is_author, pr, &log);
 	core_leave(c);
 	principal_unref(c->hub, &pr);
 }

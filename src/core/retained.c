@@ -8,9 +8,10 @@
 #define PUBLISH(p, v) atomic_store_explicit(&(p), (v), memory_order_release)
 
 void retained_init(struct retained_store *r, struct epoch *e, const struct hash_key *key,
-		   u32 total_max, u64 bytes_max)
+		   u32 total_max, u64 bytes_max, u64 number)
 {
 	r->epoch = e;
+	r->number = number;
 	r->total_max = total_max;
 	r->bytes_max = bytes_max;
 	atomic_init(&r->count, 0);
@@ -38,7 +39,7 @@ static bool always(void *arg, const struct retained *e)
 
 void retained_free(struct retained_store *r)
 {
-	retained_purge(r, always, NULL);
+	retained_purge(r, always, NULL, NULL);
 	ASSERT(atomic_load(&r->count) == 0);
 	ASSERT(atomic_load(&r->bytes) == 0);
 	tree_free(&r->tree);
@@ -62,14 +63,30 @@ static void retained_count(struct retained_store *r, const struct retained *e, b
 	}
 }
 
+static void log_change(const struct retained_log *log, const struct retained *put,
+		       const struct retained *gone)
+{
+	ASSERT(put != NULL || gone != NULL);
+	if (log != NULL && log->change != NULL)
+		log->change(log->arg, put, gone);
+}
+
+static void log_done(const struct retained_log *log)
+{
+	ASSERT(log == NULL || (log->done == NULL) == (log->change == NULL));
+	if (log != NULL && log->done != NULL)
+		log->done(log->arg);
+}
+
 /* Take what n holds out of the counts and of sight. */
-static void node_clear(struct retained_store *r, struct node *n)
+static void node_clear(struct retained_store *r, struct node *n, const struct retained_log *log)
 {
 	struct retained *e = LOAD(n->value);
 
 	if (e == NULL)
 		return;
 	PUBLISH(n->value, NULL);
+	log_change(log, NULL, e);
 	retained_count(r, e, false);
 	epoch_retire(r->epoch, &e->gc, retained_drop);
 }
@@ -89,8 +106,22 @@ static bool retained_fits(const struct retained_store *r, const struct retained 
 	return atomic_load(&r->bytes) - bytes_old + msg_bytes(m) <= r->bytes_max;
 }
 
+/* In the place of old, which may be NULL.  Takes e. */
+static void node_set(struct retained_store *r, struct node *n, struct retained *e,
+		     struct retained *old)
+{
+	ASSERT(e->number != 0);
+	retained_count(r, e, true);
+	PUBLISH(n->value, e);
+	if (old == NULL)
+		return;
+	ASSERT(old->number < e->number);
+	retained_count(r, old, false);
+	epoch_retire(r->epoch, &old->gc, retained_drop);
+}
+
 enum err retained_set(struct retained_store *r, const struct topic *t, struct msg *m,
-		      struct who *author, u32 identity_max)
+		      struct who *author, u32 identity_max, const struct retained_log *log)
 {
 	struct path p = path_topic(t);
 	struct path_hash h;
@@ -108,12 +139,10 @@ enum err retained_set(struct retained_store *r, const struct topic *t, struct ms
 	old = LOAD(n->value);
 	fits = retained_fits(r, old, m, author, identity_max);
 	if (fits) {
-		retained_count(r, e, true);
-		PUBLISH(n->value, e);
-		if (old != NULL) {
-			retained_count(r, old, false);
-			epoch_retire(r->epoch, &old->gc, retained_drop);
-		}
+		e->number = ++r->number;
+		log_change(log, e, old);
+		node_set(r, n, e, old);
+		log_done(log);
 	}
 	ASSERT(fits || LOAD(n->value) == old);
 	tree_prune(&r->tree, n);
@@ -123,7 +152,7 @@ enum err retained_set(struct retained_store *r, const struct topic *t, struct ms
 	return fits ? E_OK : E_QUOTA;
 }
 
-void retained_clear(struct retained_store *r, const struct topic *t)
+void retained_clear(struct retained_store *r, const struct topic *t, const struct retained_log *log)
 {
 	struct path p = path_topic(t);
 	struct path_hash h;
@@ -133,10 +162,37 @@ void retained_clear(struct retained_store *r, const struct topic *t)
 	pthread_mutex_lock(&r->lock);
 	n = tree_find(&r->tree, &p, &h);
 	if (n != NULL) {
-		node_clear(r, n);
+		node_clear(r, n, log);
+		log_done(log);
 		tree_prune(&r->tree, n);
 	}
 	pthread_mutex_unlock(&r->lock);
+}
+
+bool retained_restore(struct retained_store *r, const struct topic *t, struct msg *m,
+		      struct who *author, u64 number, const struct retained_log *log)
+{
+	struct path p = path_topic(t);
+	struct retained *e = xcalloc(1, sizeof(*e)), *old;
+	struct path_hash h;
+	struct node *n;
+	bool newest;
+
+	ASSERT(slice_eq(m->topic, t->s));
+	tree_hash(&r->tree, &p, &h);
+	*e = (struct retained){.m = msg_ref(m), .author = who_ref(author), .number = number};
+	pthread_mutex_lock(&r->lock);
+	n = tree_make(&r->tree, &p, &h);
+	old = LOAD(n->value);
+	newest = old == NULL || old->number < number;
+	if (!newest || old != NULL)
+		log_change(log, NULL, newest ? old : e);
+	if (newest)
+		node_set(r, n, e, old);
+	pthread_mutex_unlock(&r->lock);
+	if (!newest)
+		retained_drop(&e->gc);
+	return newest;
 }
 
 /* A walk over the nodes that a filter matches; one frame a level. */
@@ -221,7 +277,7 @@ u32 retained_each(const struct retained_store *r, const struct filter *f,
 }
 
 void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const struct retained *e),
-		    void *arg)
+		    void *arg, const struct retained_log *log)
 {
 	struct frame_at f[LIM_TOPIC_LEVELS + 1];
 	struct retained *e;
@@ -243,8 +299,9 @@ void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const stru
 		depth--;
 		e = LOAD(c->value);
 		if (e != NULL && drop(arg, e))
-			node_clear(r, c);
+			node_clear(r, c, log);
 		tree_prune_one(&r->tree, c);
 	}
+	log_done(log);
 	pthread_mutex_unlock(&r->lock);
 }

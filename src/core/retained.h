@@ -12,6 +12,7 @@ struct retained {
 	struct retired gc;
 	struct msg *m;
 	struct who *author;
+	u64 number; /* of this value; never given out again */
 };
 
 struct retained_store {
@@ -22,22 +23,35 @@ struct retained_store {
 	u64 bytes_max;
 	_Atomic u64 count, bytes;
 	_Atomic u64 expiring; /* those that a purge has to look for */
+	u64 number;	      /* the last one; under the lock */
+};
+
+/* Is told of every change under the lock, in order, so that the store sees the same one.  Zeroed,
+ * or NULL: nobody is. */
+struct retained_log {
+	void (*change)(void *arg, const struct retained *put, const struct retained *gone);
+	void (*done)(void *arg); /* that was all of it */
+	void *arg;
 };
 
 void retained_init(struct retained_store *r, struct epoch *e, const struct hash_key *key,
-		   u32 total_max, u64 bytes_max);
+		   u32 total_max, u64 bytes_max, u64 number);
 void retained_free(struct retained_store *r);
 /* Keep m (shared) as the last message of its topic.  E_QUOTA: a limit is reached and the topic's
  * old message stays. */
 enum err retained_set(struct retained_store *r, const struct topic *t, struct msg *m,
-		      struct who *author, u32 identity_max) MUST;
-void retained_clear(struct retained_store *r, const struct topic *t);
+		      struct who *author, u32 identity_max, const struct retained_log *log) MUST;
+void retained_clear(struct retained_store *r, const struct topic *t,
+		    const struct retained_log *log);
+/* One that was stored; whatever the limits.  False: there is a newer one, this is the log's. */
+bool retained_restore(struct retained_store *r, const struct topic *t, struct msg *m,
+		      struct who *author, u64 number, const struct retained_log *log);
 /* Each message under f; borrowed, inside an epoch.  Stops when cb returns false.  Returns how many
  * nodes were looked at. */
 u32 retained_each(const struct retained_store *r, const struct filter *f,
 		  bool (*cb)(void *arg, const struct retained *e), void *arg);
 /* Drop the messages whose author drops says yes to (an identity that was revoked; expired ones). */
 void retained_purge(struct retained_store *r, bool (*drop)(void *arg, const struct retained *e),
-		    void *arg);
+		    void *arg, const struct retained_log *log);
 
 #endif

@@ -103,6 +103,15 @@ struct session *session_new(struct core *c, struct home *home, struct who *who)
 	return s;
 }
 
+void session_restored(struct core *c, struct session *s)
+{
+	ASSERT(s->client == NULL);
+	ASSERT(s->lim != NULL);
+	session_arm(c, s);
+	if (s->shares)
+		strand(c, s);
+}
+
 void session_attach(struct core *c, struct session *s, struct client *cl)
 {
 	ASSERT(s->home->session == s);
@@ -125,6 +134,7 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
 	OBJ_CHECK(s, SESSION_MAGIC);
 	ASSERT(cl != NULL && cl->session == s);
 	ASSERT(atomic_fetch_sub(&s->who->pr->connections, 1) > 0);
+	answers_drop(c, cl);
 	s->client = NULL;
 	cl->session = NULL;
 	if (why == DETACH_GOODBYE && s->will != NULL)
@@ -134,9 +144,11 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
 		return;
 	}
 	queue_away(c, s);
+	if (s->durable != NULL)
+		record_put(c, s); /* with its will, which is said in a transaction of its own */
 	if (s->shares)
 		shared_report(c, s);
-	if (s->shares && s->queue_n + s->out.n != 0)
+	if (s->shares && backlog_count(s) + s->out.n != 0)
 		strand(c, s);
 	if (s->expiry_s != UINT32_MAX)
 		s->ends_ms = c->now_ms + (u64)s->expiry_s * MS;
@@ -147,7 +159,28 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
 	session_arm(c, s);
 }
 
-/* SPEC MQTT-3.1.2-8: a will that waits is published when the session ends. */
+/* SPEC MQTT-3.1.2-8: a will that waits is published when the session ends.  Where that takes other
+ * shards, the session is kept as one that ends until it is on disk. */
+static void session_last_will(struct core *c, struct session *s)
+{
+	u64 ticket = 0;
+	bool grouped = false;
+
+	OBJ_CHECK(s, SESSION_MAGIC);
+	if (s->will != NULL) {
+		s->expiry_s = 0;
+		if (s->durable != NULL)
+			record_put(c, s);
+		effect_begin(c);
+		will_say(c, s);
+		grouped = c->ops.effect.parts != 0;
+		ticket = effect_end(c);
+	}
+	ASSERT(s->will == NULL);
+	if (s->durable != NULL)
+		record_end(c, s, grouped ? ticket : 0);
+}
+
 void session_end(struct core *c, struct session **sp)
 {
 	struct session *s = *sp;
@@ -160,10 +193,9 @@ void session_end(struct core *c, struct session **sp)
 	if (s->shares)
 		strand_ends(c, s);
 	subs_drop_all(c, s);
-	if (s->will != NULL)
-		will_fire(c, s);
-	timer_stop(&c->wheel, &s->timer);
 	queue_clear(c, s);
+	session_last_will(c, s);
+	timer_stop(&c->wheel, &s->timer);
 	flights_clear(&s->out);
 	free(s->in.v);
 	if (s->shares)

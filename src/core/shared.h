@@ -91,7 +91,7 @@ void strand_ends(struct core *c, struct session *s);
 /* Subscription number sub is about to go; what waits for it goes to others who are here. */
 void strand_unsubscribes(struct core *c, struct session *s, u32 sub);
 /* A message that s may not have any more; true when somebody else got it. */
-bool strand_denied(struct core *c, struct session *s, struct msg *m, u16 sub);
+bool strand_denied(struct core *c, struct session *s, const struct queued *q);
 void strand_free(struct core *c);
 
 #endif

@@ -22,9 +22,11 @@ static struct group *group_of(const struct core *c, const struct session *s, u16
 }
 
 /* To another member that stands at floor or better.  False: it stays here. */
-static bool hand_on(struct core *c, struct session *s, struct msg *m, u16 sub, enum standing floor)
+static bool hand_on(struct core *c, struct session *s, const struct queued *q, enum standing floor)
 {
-	struct group *g = group_of(c, s, sub);
+	struct group *g = group_of(c, s, q->sub);
+	struct msg *m = q->m;
+	enum shared_fate fate;
 	struct walk w;
 	struct topic t;
 	enum err e;
@@ -35,10 +37,16 @@ static bool hand_on(struct core *c, struct session *s, struct msg *m, u16 sub, e
 	e = topic_parse(m->topic, &t);
 	ASSERT(e == E_OK);
 	w = walk_begin(&c->hub->shares, g, &c->hub->key, &t, floor);
-	if (shared_send(c, &m, &t, g, &w) == SHARED_NOBODY)
-		return false;
-	c->strands.handed++;
-	return true;
+	/* It leaves the one queue and comes to the other in one transaction. */
+	effect_begin(c);
+	if (ops_on(c) && m->qos != 0)
+		effect_group(c);
+	fate = shared_send(c, &m, &t, g, &w);
+	if (fate != SHARED_NOBODY && s->durable != NULL && q->seq != 0)
+		backlog_delete(c, s, q->seq);
+	effect_end(c);
+	c->strands.handed += fate != SHARED_NOBODY;
+	return fate != SHARED_NOBODY;
 }
 
 /* ---- what one session has ---------------------------------------------------------------- */
@@ -53,15 +61,16 @@ struct look {
 };
 
 /* Is there somebody else for it?  One that found nobody stands for all of its subscription. */
-static bool look_hand_on(struct core *c, struct session *s, struct look *l, struct msg *m, u16 sub)
+static bool look_hand_on(struct core *c, struct session *s, struct look *l, const struct queued *q)
 {
+	u16 sub = q->sub;
 	struct sub *b = sub != 0 && sub <= s->subs_cap ? s->subs[sub - 1] : NULL;
 
-	if (b == NULL || (l->only != ALL && sub != l->only + 1) || msg_expired(m, c->now_ms))
+	if (b == NULL || (l->only != ALL && sub != l->only + 1) || msg_expired(q->m, c->now_ms))
 		return false;
 	if (b->futile != l->serial && l->budget > 0) {
 		l->budget--;
-		if (hand_on(c, s, m, sub, l->floor))
+		if (hand_on(c, s, q, l->floor))
 			return true;
 		b->futile = l->serial;
 	}
@@ -78,7 +87,7 @@ static void look_queue(struct core *c, struct session *s, struct look *l)
 	STAILQ_CONCAT(&all, &s->queue);
 	while ((q = STAILQ_FIRST(&all)) != NULL) {
 		STAILQ_REMOVE_HEAD(&all, link);
-		if (q->sub != 0 && look_hand_on(c, s, l, q->m, q->sub))
+		if (q->sub != 0 && look_hand_on(c, s, l, q))
 			queued_free(c, s, q);
 		else
 			STAILQ_INSERT_TAIL(&s->queue, q, link);
@@ -91,7 +100,8 @@ static void look_flights(struct core *c, struct session *s, struct look *l)
 	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u32 i = 0; i < s->out.n;) {
 		struct flight *x = flights_at(&s->out, i);
-		if (x->sub != 0 && x->qos == 1 && look_hand_on(c, s, l, x->m, x->sub))
+		struct queued like = {.m = x->m, .seq = x->seq, .sub = x->sub};
+		if (x->sub != 0 && x->qos == 1 && look_hand_on(c, s, l, &like))
 			flights_remove(&s->out, x);
 		else
 			i++;
@@ -257,15 +267,15 @@ void strand_unsubscribes(struct core *c, struct session *s, u32 sub)
 	}
 }
 
-bool strand_denied(struct core *c, struct session *s, struct msg *m, u16 sub)
+bool strand_denied(struct core *c, struct session *s, const struct queued *q)
 {
 	bool was = s->handing, gone;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (sub == 0)
+	if (q->sub == 0)
 		return false;
 	s->handing = true;
-	gone = hand_on(c, s, m, sub, STAND_AWAY);
+	gone = hand_on(c, s, q, STAND_AWAY);
 	s->handing = was;
 	return gone;
 }

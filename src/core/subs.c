@@ -6,7 +6,7 @@
 #include "core/impl.h"
 
 enum { CODE_V3_FAILED = 0x80, CODE_NO_SUBSCRIPTION = 0x11, ACK_HEAD = 32, HOLE = UINT32_MAX };
-enum { NOT_GRANTED = 0xff };
+enum { NOT_GRANTED = 0xff, SUB_NUMBERS = 1 << 24 };
 
 static struct handle session_handle(const struct core *c, const struct session *s)
 {
@@ -19,7 +19,7 @@ static u32 text_hash(const struct core *c, struct slice text)
 	return (u32)hash_bytes(&c->hub->key, text.p, text.n);
 }
 
-static struct slice sub_text(const struct sub *b)
+struct slice sub_text(const struct sub *b)
 {
 	struct slice f = b->filter.s;
 
@@ -42,6 +42,16 @@ static u32 subs_find(const struct core *c, const struct session *s, struct slice
 	return HOLE;
 }
 
+static void subs_grow(struct session *s, u32 cap)
+{
+	ASSERT(cap > s->subs_cap);
+	s->subs = xrealloc(s->subs, cap * sizeof(struct sub *));
+	s->sub_hash = xrealloc(s->sub_hash, cap * sizeof(u32));
+	for (u32 i = s->subs_cap; i < cap; i++)
+		s->subs[i] = NULL;
+	s->subs_cap = cap;
+}
+
 static u32 subs_hole(struct session *s)
 {
 	u32 n = s->subs_cap;
@@ -52,11 +62,7 @@ static u32 subs_hole(struct session *s)
 			return i;
 	}
 	ASSERT(s->subs_n == n);
-	s->subs_cap = n != 0 ? n * 2 : 1;
-	s->subs = xrealloc(s->subs, s->subs_cap * sizeof(struct sub *));
-	s->sub_hash = xrealloc(s->sub_hash, s->subs_cap * sizeof(u32));
-	for (u32 i = n; i < s->subs_cap; i++)
-		s->subs[i] = NULL;
+	subs_grow(s, n != 0 ? n * 2 : 1);
 	return n;
 }
 
@@ -75,6 +81,15 @@ static void subs_remove(struct core *c, struct session *s, u32 i)
 	s->subs_n--;
 	ASSERT(atomic_fetch_sub(&s->who->pr->subscriptions, 1) > 0);
 	c->stats.subscriptions--;
+}
+
+/* The store forgets it too. */
+static void subs_forget(struct core *c, struct session *s, u32 i)
+{
+	ASSERT(i < s->subs_cap);
+	subs_remove(c, s, i);
+	if (s->durable != NULL)
+		record_unsub(c, s, i);
 }
 
 void subs_drop_all(struct core *c, struct session *s)
@@ -119,7 +134,7 @@ void subs_rejudge(struct core *c, struct session *s)
 		q = subs_judge(s, &b->filter, b->granted, &clear);
 		if (q == NOT_GRANTED) {
 			event_denied(c, s, ACT_SUBSCRIBE, sub_text(b), E_DENIED);
-			subs_remove(c, s, i);
+			subs_forget(c, s, i);
 			continue;
 		}
 		b->serial = serial;
@@ -130,16 +145,34 @@ void subs_rejudge(struct core *c, struct session *s)
 
 /* ---- SUBSCRIBE ----------------------------------------------------------------------- */
 
-static struct sub *sub_new(const struct sub_entry *e)
+/* text has been parsed before. */
+static struct sub *sub_new(struct slice text)
 {
-	struct sub *b = xcalloc(1, sizeof(*b) + e->raw.n);
+	struct sub *b = xcalloc(1, sizeof(*b) + text.n);
 	enum err err;
 
-	ASSERT(e->raw.n != 0);
-	memcpy(b->text, e->raw.p, e->raw.n);
-	err = filter_parse(slice_of(b->text, e->raw.n), &b->filter);
+	ASSERT(text.n != 0);
+	memcpy(b->text, text.p, text.n);
+	err = filter_parse(slice_of(b->text, text.n), &b->filter);
 	ASSERT(err == E_OK);
 	return b;
+}
+
+/* Everybody finds it from now on. */
+static void subs_publish(struct core *c, struct session *s, u32 i)
+{
+	struct handle h = session_handle(c, s);
+	struct sub *b = s->subs[i];
+
+	ASSERT(b != NULL && b->place == 0);
+	if (b->filter.share.n != 0) {
+		s->shares = true;
+		shared_report(c, s);
+	}
+	b->place = index_add(&c->hub->index, &b->filter, &h, i, s->durable != NULL);
+	s->subs_n++;
+	atomic_fetch_add(&s->who->pr->subscriptions, 1);
+	c->stats.subscriptions++;
 }
 
 /* serial: of the rights under which qos and clear were judged, or older. */
@@ -147,14 +180,13 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 		     bool clear, u64 serial, bool *is_new)
 {
 	u32 i = subs_find(c, s, e->raw);
-	struct handle h = session_handle(c, s);
 	struct sub *b;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	*is_new = i == HOLE;
 	if (*is_new) {
 		i = subs_hole(s);
-		s->subs[i] = sub_new(e);
+		s->subs[i] = sub_new(e->raw);
 		s->sub_hash[i] = text_hash(c, e->raw);
 	}
 	b = s->subs[i];
@@ -166,16 +198,31 @@ static void subs_put(struct core *c, struct session *s, const struct sub_entry *
 	b->retain_as_published = e->retain_as_published;
 	b->clear = clear;
 	b->serial = serial;
+	if (s->durable != NULL)
+		record_sub(c, s, i, e->retain_handling);
 	if (!*is_new)
 		return;
-	if (b->filter.share.n != 0) {
-		s->shares = true;
-		shared_report(c, s);
-	}
-	b->place = index_add(&c->hub->index, &b->filter, &h, i);
-	s->subs_n++;
-	atomic_fetch_add(&s->who->pr->subscriptions, 1);
-	c->stats.subscriptions++;
+	subs_publish(c, s, i);
+}
+
+void subs_restore(struct core *c, struct session *s, const struct store_sub *x)
+{
+	struct filter f;
+	struct sub *b;
+
+	ASSERT(s->durable != NULL);
+	if (x->sub >= SUB_NUMBERS || x->qos > 2 || filter_parse(x->filter, &f) != E_OK)
+		return; /* what was damaged and not seen to be */
+	if (x->sub >= s->subs_cap)
+		subs_grow(s, x->sub + 1);
+	ASSERT(s->subs[x->sub] == NULL);
+	b = s->subs[x->sub] = sub_new(x->filter);
+	s->sub_hash[x->sub] = text_hash(c, x->filter);
+	b->id = x->id;
+	b->qos = b->granted = x->qos;
+	b->no_local = x->no_local;
+	b->retain_as_published = x->retain_as_published;
+	subs_publish(c, s, x->sub);
 }
 
 /* Of the session; and of all sessions of the identity together, unless nobody knows who that is. */
@@ -214,6 +261,8 @@ static enum err subscribe_one(struct core *c, struct session *s, const struct su
 		event_denied(c, s, ACT_SUBSCRIBE, e->raw, E_DENIED);
 		return E_DENIED;
 	}
+	if (s->durable != NULL && c->ops.press == PRESS_FULL)
+		return E_QUOTA;
 	if (!subs_have_room(s) && subs_find(c, s, e->raw) == HOLE)
 		return E_QUOTA;
 	/* What was judged for a lower QoS holds for that one alone. */
@@ -303,11 +352,12 @@ static u8 suback_code(const struct client *cl, enum err e, u8 qos)
 static void ack_codes(struct core *c, struct client *cl, enum pkt_type type, u16 pid,
 		      struct slice codes)
 {
-	struct wr w = client_wr(c, cl, ACK_HEAD + codes.n);
+	u64 ticket = cl->session->durable != NULL ? ops_now(c) : 0;
+	struct wr w = answer_wr(c, cl, ticket, ACK_HEAD + codes.n);
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	pkt_suback_encode(&w, (enum mqtt_version)cl->version, type, pid, codes);
-	client_wr_done(c, cl, &w);
+	answer_done(c, cl, ticket, &w);
 }
 
 static bool user_properties_fit(const struct client *cl, const struct props *p)
@@ -332,6 +382,11 @@ void on_subscribe(struct core *c, struct client *cl, const struct frame *f, stru
 		err = features_subscribe(cl, &p);
 	if (err != E_OK) {
 		client_end(c, cl, err);
+		return;
+	}
+	if (s->durable != NULL && c->ops.press == PRESS_FULL && cl->version != MQTT_5) {
+		c->again = true;
+		answers_hold(c, cl);
 		return;
 	}
 	if (cl->version == MQTT_5 && PROP_HAS(&p.props, PROP_subscription_id))
@@ -382,7 +437,7 @@ void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, st
 		u32 i = subs_find(c, s, e.raw);
 		codes[n] = i == HOLE ? CODE_NO_SUBSCRIPTION : 0;
 		if (i != HOLE)
-			subs_remove(c, s, i);
+			subs_forget(c, s, i);
 	}
 	ack_codes(c, cl, PKT_UNSUBACK, p.packet_id,
 		  cl->version == MQTT_5 ? slice_of(codes, n) : SLICE_NONE);

@@ -142,6 +142,19 @@ struct principal *principal_of_answer(struct hub *h, const struct login_answer *
 	return p;
 }
 
+struct principal *principal_claim(struct hub *h, u64 id)
+{
+	struct principal *p;
+
+	OBJ_CHECK(h, HUB_MAGIC);
+	pthread_mutex_lock(&h->lock);
+	p = principal_make(h, id);
+	ASSERT(p->refs < UINT32_MAX);
+	p->refs++;
+	pthread_mutex_unlock(&h->lock);
+	return p;
+}
+
 struct principal *principal_find(struct hub *h, u64 id)
 {
 	struct principal *p;

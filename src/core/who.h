@@ -61,6 +61,8 @@ struct who_login { /* views */
 
 /* The principal of an answer, made or brought up to date; the caller owns a reference. */
 struct principal *principal_of_answer(struct hub *h, const struct login_answer *a);
+/* One of whom nobody has said anything yet may be made: it has no rights. */
+struct principal *principal_claim(struct hub *h, u64 id);
 /* A reference, or NULL when the hub does not know it. */
 struct principal *principal_find(struct hub *h, u64 id);
 void principal_unref(struct hub *h, struct principal **p);

@@ -56,6 +56,35 @@ struct will *will_new(const struct pkt_connect *p, struct who *author, u32 delay
 	return w;
 }
 
+/* Shares author.  NULL: it has none, or one that was damaged. */
+struct will *will_restore(const struct store_will *x, struct who *author)
+{
+	struct msg view = {.magic = MSG_MAGIC,
+			   .topic = x->m.topic,
+			   .props = x->m.props,
+			   .payload = x->m.payload,
+			   .qos = x->m.qos,
+			   .retain = x->m.retain};
+	struct msg *m = &view, *kept;
+	struct topic t;
+	struct will *w;
+
+	if (x->m.topic.n == 0 || topic_parse(x->m.topic, &t) != E_OK || x->m.qos > 2)
+		return NULL;
+	kept = msg_keep(&m);
+	ASSERT(kept != NULL);
+	msg_unref(&kept);
+	w = xcalloc(1, sizeof(*w));
+	w->m = m;
+	w->author = who_ref(author);
+	w->delay_s = x->delay_s;
+	w->expiry_s = x->expiry_s;
+	w->expires = x->expires;
+	w->number = x->m.number;
+	ASSERT(atomic_load(&m->refs) == 1);
+	return w;
+}
+
 void will_free(struct will **wp)
 {
 	struct will *w = *wp;
@@ -85,6 +114,14 @@ static void will_denied(struct core *c, struct session *s)
 
 void will_fire(struct core *c, struct session *s)
 {
+	ASSERT(s->will != NULL);
+	effect_begin(c);
+	will_say(c, s);
+	effect_end(c);
+}
+
+void will_say(struct core *c, struct session *s)
+{
 	struct will *w = s->will;
 	struct topic t;
 	u32 receivers;
@@ -105,6 +142,7 @@ void will_fire(struct core *c, struct session *s)
 	} else {
 		will_denied(c, s);
 	}
+	record_will_said(c, s, w->number);
 	will_free(&s->will);
 }
 
@@ -117,5 +155,6 @@ void will_rejudge(struct core *c, struct session *s)
 		return;
 	will_denied(c, s);
 	s->will_ms = UINT64_MAX;
+	record_will_said(c, s, s->will->number);
 	will_free(&s->will);
 }

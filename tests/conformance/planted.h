@@ -1,4 +1,5 @@
-/* planted: is this fault switched on?  Only in the build that planted.py makes; the number comes from the environment. */
+/* planted: is this fault switched on?  Only in the build that planted.py makes; the number comes
+ * from the environment. */
 #ifndef PICKET_PLANTED_H
 #define PICKET_PLANTED_H
 
@@ -15,7 +16,8 @@ static inline int planted(int number)
 	return on == number;
 }
 
-/* The user properties that end a block, in the opposite order; blocks of up to 16 of them, all written short. */
+/* The user properties that end a block, in the opposite order; blocks of up to 16 of them, all
+ * written short. */
 static inline void planted_reverse(unsigned char *p, size_t n)
 {
 	unsigned char copy[512], *at[17];

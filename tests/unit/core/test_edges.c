@@ -42,7 +42,8 @@ static void retain(struct walker *k, u32 i)
 	view.topic = t.s;
 	kept = msg_keep(&m);
 	assert_non_null(kept);
-	assert_int_equal(retained_set(&k->w->hub->retained, &t, kept, k->author, UINT32_MAX), E_OK);
+	assert_int_equal(retained_set(&k->w->hub->retained, &t, kept, k->author, UINT32_MAX, NULL),
+			 E_OK);
 	msg_unref(&kept);
 	msg_unref(&m);
 }

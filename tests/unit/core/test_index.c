@@ -96,7 +96,7 @@ static void flip(struct index *x, struct want *w, u32 i)
 	w->h = (struct handle){rnd(SHARDS), i, 1 + rnd(5)};
 	w->sub = i;
 	w->live = true;
-	w->place = index_add(x, &w->f, &w->h, w->sub);
+	w->place = index_add(x, &w->f, &w->h, w->sub, false);
 }
 
 static void test_index_is_exact(void **state)
@@ -158,7 +158,7 @@ static void test_group_members(void **state)
 	assert_null(index_group(&x, &f));
 	for (u32 i = 0; i < 3; i++) {
 		h[i] = (struct handle){i, 10 + i, 1};
-		place[i] = index_add(&x, &f, &h[i], i);
+		place[i] = index_add(&x, &f, &h[i], i, false);
 	}
 	p = path_topic(&t);
 	tree_hash(&x.tree, &p, &ph);
@@ -227,7 +227,7 @@ static void test_retained_is_exact(void **state)
 			n += there[k];
 		assert_int_equal(topic_parse(slice_str(texts[i]), &t), E_OK);
 		if (rnd(3) == 0) {
-			retained_clear(&hub->retained, &t);
+			retained_clear(&hub->retained, &t, NULL);
 			there[i] = false;
 		} else {
 			struct msg view = {.magic = MSG_MAGIC,
@@ -236,7 +236,7 @@ static void test_retained_is_exact(void **state)
 				   *m = &view, *kept;
 			enum err e, want = there[i] || n < 50 ? E_OK : E_QUOTA;
 			kept = msg_keep(&m);
-			e = retained_set(&hub->retained, &t, kept, w, UINT32_MAX);
+			e = retained_set(&hub->retained, &t, kept, w, UINT32_MAX, NULL);
 			msg_unref(&kept);
 			msg_unref(&m);
 			assert_int_equal(e, want);

@@ -34,12 +34,12 @@ static void retain(u32 i)
 		return;
 	view.topic = t.s;
 	kept = msg_keep(&m);
-	if (retained_set(&hub->retained, &t, kept, author, UINT32_MAX) != E_OK)
+	if (retained_set(&hub->retained, &t, kept, author, UINT32_MAX, NULL) != E_OK)
 		failures++;
 	msg_unref(&kept);
 	msg_unref(&m);
 	if (i % 3 == 0)
-		retained_clear(&hub->retained, &t);
+		retained_clear(&hub->retained, &t, NULL);
 }
 
 static void *writer(void *arg)
@@ -58,7 +58,7 @@ static void *writer(void *arg)
 			 i % NAMES);
 		f = filter_of(text);
 		epoch_enter(&hub->epoch, me);
-		place = index_add(&hub->index, &f, &h, i);
+		place = index_add(&hub->index, &f, &h, i, false);
 		retain(i);
 		index_remove(&hub->index, &f, &h, place);
 		epoch_leave(&hub->epoch, me);
@@ -129,7 +129,7 @@ static void test_threads(void **state)
 	hub = hub_new(&(struct hub_options){
 		.nshards = WRITERS + READERS, .retained_total = 1000, .retained_bytes = 1 << 20});
 	author = who_new(hub, principal_of_answer(hub, &a), &(struct who_login){.addr = addr});
-	place = index_add(&hub->index, &f, &h, STEADY);
+	place = index_add(&hub->index, &f, &h, STEADY, false);
 	for (u32 i = 0; i < WRITERS + READERS; i++) {
 		id[i] = i;
 		assert_int_equal(pthread_create(&t[i], NULL, i < WRITERS ? writer : reader, &id[i]),

@@ -143,15 +143,28 @@ struct core_limits world_limits(void)
 				    .refusal_grid_ms = 300};
 }
 
-struct world *world_new(u32 shards, const struct core_limits *limits)
+static void world_hub(struct world *w)
+{
+	w->hub = hub_new(&w->options);
+	hub_set_listeners(w->hub, &w->listener, 1, false);
+	for (u32 i = 0; i < w->n; i++) {
+		w->self[i] = (struct wshard){w, i};
+		w->env[i] = (struct core_env){&w->self[i], env_login,  env_post,  env_move,
+					      env_dirty,   env_close,  env_pause, env_resume,
+					      env_event,   env_random, env_wall};
+		w->core[i] = core_new(w->hub, i, &w->env[i], w->now_ms);
+	}
+}
+
+static struct world *world_make(u32 shards, const struct core_limits *limits)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	struct hub_options o = {.nshards = shards,
-				.retained_total = 1000,
-				.retained_bytes = 64 << 20,
-				.hash_key = "0123456789abcde"};
 
 	ASSERT(shards <= W_SHARDS);
+	w->options = (struct hub_options){.nshards = shards,
+					  .retained_total = 1000,
+					  .retained_bytes = 64 << 20,
+					  .hash_key = "0123456789abcde"};
 	w->n = shards;
 	w->now_ms = 1000;
 	w->wall_ms = 1790000000000;
@@ -159,20 +172,271 @@ struct world *world_new(u32 shards, const struct core_limits *limits)
 	for (u32 i = 0; i < W_SHARDS * W_SHARDS; i++)
 		w->lane[i / W_SHARDS][i % W_SHARDS].tail =
 			&w->lane[i / W_SHARDS][i % W_SHARDS].head;
+	for (u32 i = 0; i < W_SHARDS; i++)
+		w->told_tail[i] = &w->told[i];
 	snprintf(w->listener.name, sizeof(w->listener.name), "test");
 	w->listener.tls = true;
 	w->listener.features = core_features_all();
 	w->listener.device = w->listener.service = limits != NULL ? *limits : world_limits();
-	w->hub = hub_new(&o);
-	hub_set_listeners(w->hub, &w->listener, 1, false);
-	for (u32 i = 0; i < shards; i++) {
-		w->self[i] = (struct wshard){w, i};
-		w->env[i] = (struct core_env){&w->self[i], env_login,  env_post,  env_move,
-					      env_dirty,   env_close,  env_pause, env_resume,
-					      env_event,   env_random, env_wall};
-		w->core[i] = core_new(w->hub, i, &w->env[i], w->now_ms);
-	}
 	return w;
+}
+
+/* Tests of the core alone run with a store as well, when they are told to. */
+struct world *world_new(u32 shards, const struct core_limits *limits)
+{
+	struct world *w;
+
+	if (getenv("PICKET_WORLD_STORE") != NULL)
+		return world_new_stored(shards, limits);
+	w = world_make(shards, limits);
+	world_hub(w);
+	return w;
+}
+
+/* ---- a store ------------------------------------------------------------------------- */
+
+static void submit(void *arg, struct store_batch *b)
+{
+	struct world *w = arg;
+
+	w->submitted++;
+	writer_submit(w->writer, b);
+}
+
+static bool store_full(void *arg)
+{
+	return writer_full(((struct world *)arg)->writer);
+}
+
+static void on_notice(void *arg, u32 shard, struct store_notice *n)
+{
+	struct world *w = arg;
+	struct told *t = xcalloc(1, sizeof(*t));
+
+	ASSERT(shard < W_SHARDS);
+	t->n = n;
+	*w->told_tail[shard] = t;
+	w->told_tail[shard] = &t->next;
+}
+
+static void on_full(void *arg, bool full)
+{
+	ASSERT(arg != NULL);
+}
+
+static void on_fatal(void *arg, enum err e)
+{
+	fprintf(stderr, "store: %s\n", err_text(e));
+	abort();
+}
+
+static u64 wall(void *arg)
+{
+	return ((struct world *)arg)->wall_ms;
+}
+
+static u64 mono(void *arg)
+{
+	return ((struct world *)arg)->now_ms;
+}
+
+static void world_open(struct world *w)
+{
+	struct writer_env env = {.arg = w,
+				 .notice = on_notice,
+				 .full = on_full,
+				 .fatal = on_fatal,
+				 .wall_ms = wall,
+				 .mono_ms = mono};
+
+	w->writer = writer_new(w->store, &env, w->n, false);
+	w->options.nshards = w->n;
+	w->options.submit = submit;
+	w->options.submit_arg = w;
+	w->options.store_full = store_full;
+	w->options.store_epoch = store_epoch(w->store);
+	w->options.store_offset_ms = store_time(w->store, w->now_ms) - w->now_ms;
+	world_hub(w);
+}
+
+struct world *world_new_stored(u32 shards, const struct core_limits *limits)
+{
+	struct world *w = world_make(shards, limits);
+
+	w->store = store_memory(w->now_ms);
+	world_open(w);
+	return w;
+}
+
+void world_turn_end(struct world *w, u32 shard)
+{
+	ASSERT(shard < w->n);
+	core_turn_end(w->core[shard]);
+}
+
+bool world_commit(struct world *w)
+{
+	return w->writer != NULL && writer_step(w->writer);
+}
+
+bool world_tell(struct world *w, u32 shard)
+{
+	struct told *t = w->told[shard];
+
+	ASSERT(shard < w->n);
+	if (t == NULL)
+		return false;
+	w->told[shard] = t->next;
+	if (w->told[shard] == NULL)
+		w->told_tail[shard] = &w->told[shard];
+	core_stored(w->core[shard], &t->n);
+	free(t);
+	return true;
+}
+
+void world_full(struct world *w, bool full)
+{
+	store_memory_full(w->store, full);
+}
+
+/* Everything that the store can do now. */
+static bool store_runs(struct world *w)
+{
+	bool did = false;
+
+	for (u32 i = 0; i < w->n; i++)
+		world_turn_end(w, i);
+	while (!w->hold_store && world_commit(w))
+		did = true;
+	for (u32 i = 0; i < w->n && !w->hold_told; i++) {
+		while (world_tell(w, i))
+			did = true;
+	}
+	return did;
+}
+
+/* ---- a crash ------------------------------------------------------------------------- */
+
+static bool add_session(void *arg, const struct store_session *x)
+{
+	restore_session(arg, x);
+	return true;
+}
+
+static bool add_sub(void *arg, const struct store_sub *x)
+{
+	restore_sub(arg, x);
+	return true;
+}
+
+static bool add_pid(void *arg, u64 sid, u16 pid)
+{
+	restore_pid(arg, sid, pid);
+	return true;
+}
+
+static bool add_retained(void *arg, const struct store_retained *x)
+{
+	restore_retained(arg, x);
+	return true;
+}
+
+static void tell_identity(struct world *w, const struct identity *i)
+{
+	struct identity_change ch = {.identity_id = i->id,
+				     .generation = i->generation,
+				     .status = i->status,
+				     .kind = i->kind,
+				     .credential_min = i->credential,
+				     .local_min = i->local_min,
+				     .identity = slice_str(i->name),
+				     .client_id_pattern = slice_str(i->pattern),
+				     .roles = i->roles,
+				     .nroles = i->nroles};
+
+	hub_identity_changed(w->hub, &ch);
+}
+
+static void ask_auth(void *arg, u64 identity_id)
+{
+	struct world *w = arg;
+
+	for (u32 i = 0; i < w->identities; i++) {
+		if (w->identity[i].id == identity_id)
+			tell_identity(w, &w->identity[i]);
+	}
+}
+
+static void lanes_drop(struct world *w)
+{
+	for (u32 i = 0; i < w->n * w->n; i++) {
+		struct lane *lane = &w->lane[i / w->n][i % w->n];
+		for (struct post *p = lane->head, *next; p != NULL; p = next) {
+			next = p->next;
+			core_msg_drop(p->m);
+			free(p);
+		}
+		lane->head = NULL;
+		lane->tail = &lane->head;
+	}
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		free(l);
+	}
+	w->logins = NULL;
+	w->logins_tail = &w->logins;
+}
+
+static void all_die(struct world *w)
+{
+	for (struct wconn *c = w->conns; c != NULL; c = c->next) {
+		if (c->moving)
+			wconn_step(c);
+		c->cl = NULL;
+		c->in_n = 0;
+		c->dirty = c->closing = c->paused = false;
+		c->why = E_EOF;
+	}
+	lanes_drop(w);
+	writer_free(&w->writer, true);
+	for (u32 i = 0; i < w->n; i++) {
+		for (struct told *t = w->told[i]; t != NULL; t = w->told[i]) {
+			w->told[i] = t->next;
+			core_notice_drop(&t->n);
+			free(t);
+		}
+		w->told_tail[i] = &w->told[i];
+	}
+	for (u32 i = 0; i < w->n; i++)
+		core_free(&w->core[i]);
+	hub_free(&w->hub);
+}
+
+struct restored world_crash(struct world *w, u32 shards)
+{
+	struct restored done;
+	struct restore *r;
+	char *policy = w->policy;
+	u64 damaged = 0;
+
+	ASSERT(shards <= W_SHARDS);
+	all_die(w);
+	store_crash(w->store, w->now_ms);
+	w->n = shards;
+	world_open(w);
+	r = restore_begin(w->hub, w->core, w->n);
+	ASSERT(store_each_session(w->store, add_session, r, &damaged) == E_OK);
+	ASSERT(store_each_sub(w->store, add_sub, r, &damaged) == E_OK);
+	ASSERT(store_each_pid(w->store, add_pid, r) == E_OK);
+	ASSERT(store_each_retained(w->store, add_retained, r, &damaged) == E_OK);
+	ASSERT(damaged == 0);
+	restore_identities(r, ask_auth, w);
+	w->policy = NULL;
+	if (policy != NULL)
+		world_policy(w, policy);
+	free(policy);
+	restore_end(&r, &done);
+	return done;
 }
 
 static void policy_gone(const struct policy *p, void *arg)
@@ -199,6 +463,8 @@ void world_policy(struct world *w, const char *text)
 	ASSERT(policy_compile(doc, ids, ++w->generation, &block, &len) == E_OK);
 	ASSERT(policy_open(slice_of(block, len), &p) == E_OK);
 	policy_doc_free(&doc);
+	free(w->policy);
+	w->policy = xstrdup(text);
 	hub_set_policy(w->hub, p, policy_gone, block);
 	for (u32 i = 0; i < w->n; i++) {
 		core_rejudge(w->core[i]);
@@ -224,18 +490,8 @@ struct identity *world_identity(struct world *w, const char *name, u32 kind, con
 
 void world_identity_changed(struct world *w, struct identity *i)
 {
-	struct identity_change ch = {.identity_id = i->id,
-				     .generation = ++i->generation,
-				     .status = i->status,
-				     .kind = i->kind,
-				     .credential_min = i->credential,
-				     .local_min = i->local_min,
-				     .identity = slice_str(i->name),
-				     .client_id_pattern = slice_str(i->pattern),
-				     .roles = i->roles,
-				     .nroles = i->nroles};
-
-	hub_identity_changed(w->hub, &ch);
+	i->generation++;
+	tell_identity(w, i);
 	for (u32 k = 0; k < w->n; k++)
 		core_identity_apply(w->core[k], i->id);
 }
@@ -432,8 +688,28 @@ static bool step_login(struct world *w)
 	return true;
 }
 
+/* A turn ends, the store commits, a shard hears of it: any one. */
+static bool step_store(struct world *w)
+{
+	u32 shard = (u32)world_random(w, w->n);
+
+	if (w->store == NULL)
+		return false;
+	switch (world_random(w, 4)) {
+	case 0:
+		return !w->hold_store && world_commit(w);
+	case 1:
+		return !w->hold_told && world_tell(w, shard);
+	default:
+		world_turn_end(w, shard);
+		return true;
+	}
+}
+
 bool world_some(struct world *w)
 {
+	if (w->store != NULL && world_random(w, 3) == 0 && step_store(w))
+		return true;
 	if (world_random(w, 4) == 0 && step_login(w))
 		return true;
 	return step_post(w, (u32)world_random(w, w->n * w->n)) || step_login(w);
@@ -449,6 +725,8 @@ void world_run(struct world *w)
 			did = true;
 		for (struct wconn *c = w->conns; c != NULL; c = c->next)
 			did |= wconn_step(c);
+		if (w->store != NULL)
+			did |= store_runs(w);
 	}
 	for (u32 i = 0; i < w->n; i++)
 		core_turn(w->core[i], w->now_ms);
@@ -498,22 +776,9 @@ void world_free(struct world **wp)
 		wconn_drop(w->conns, E_EOF);
 		wconn_free(w->conns);
 	}
-	for (u32 i = 0; i < w->n * w->n; i++) {
-		struct lane *lane = &w->lane[i / w->n][i % w->n];
-		for (struct post *p = lane->head, *next; p != NULL; p = next) {
-			next = p->next;
-			core_msg_drop(p->m);
-			free(p);
-		}
-		lane->head = NULL;
-		lane->tail = &lane->head;
-	}
-	for (struct login *l = w->logins, *next; l != NULL; l = next) {
-		next = l->next;
-		free(l);
-	}
-	for (u32 i = 0; i < w->n; i++)
-		core_free(&w->core[i]);
-	hub_free(&w->hub);
+	all_die(w);
+	if (w->store != NULL)
+		store_close(&w->store);
+	free(w->policy);
 	free(w);
 }

@@ -7,6 +7,7 @@
 #define PICKET_TESTS_WORLD_H
 
 #include "core/core.h"
+#include "store/writer.h"
 #include "wire/packet.h"
 
 enum { W_SHARDS = 8, W_ROLES = 8, W_IDENTITIES = 64 };
@@ -41,6 +42,10 @@ struct post {
 struct lane { /* from one shard to another, in order */
 	struct post *head, **tail;
 };
+struct told { /* what the store told a shard, which has not heard it yet */
+	struct told *next;
+	struct store_notice *n;
+};
 struct wshard { /* what a shard's core calls back with */
 	struct world *w;
 	u32 shard;
@@ -66,6 +71,14 @@ struct world {
 	bool hold_logins, hold_posts;
 	bool hold_rejudge; /* a policy is judged turn by turn */
 	bool allow_all;	   /* every login is this identity 0 */
+	/* With a store (in memory): it lives on when everything else dies. */
+	struct store *store;
+	struct writer *writer;
+	struct told *told[W_SHARDS], **told_tail[W_SHARDS];
+	bool hold_store, hold_told; /* nothing is committed; nobody hears of it */
+	u64 submitted;		    /* batches */
+	struct hub_options options;
+	char *policy; /* the text of now */
 	struct identity identity[W_IDENTITIES];
 	u32 identities;
 	u64 generation;
@@ -77,6 +90,18 @@ struct world {
 };
 
 struct world *world_new(u32 shards, const struct core_limits *limits);
+/* The same with a store. */
+struct world *world_new_stored(u32 shards, const struct core_limits *limits);
+/* Everything dies at this moment but what was committed, and starts again, on so many shards.  The
+ * connections are gone (cl NULL, freed by who made them). */
+struct restored world_crash(struct world *w, u32 shards);
+/* The end of a turn of that shard. */
+void world_turn_end(struct world *w, u32 shard);
+/* One transaction; false: there was nothing to commit. */
+bool world_commit(struct world *w);
+/* The next notice for that shard; false: there is none. */
+bool world_tell(struct world *w, u32 shard);
+void world_full(struct world *w, bool full); /* the disk */
 /* Closes everything; asserts that nothing is left. */
 void world_free(struct world **w);
 struct core_limits world_limits(void); /* defaults.md, devices */
