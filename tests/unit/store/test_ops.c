@@ -231,6 +231,7 @@ static void an_entry_comes_back_whole(void **state)
 				      .seq = 9,
 				      .qos = 2,
 				      .retain = true,
+				      .sub = 9,
 				      .ids = ids,
 				      .m = {.number = 55,
 					    .topic = SLICE_LIT("a/b"),
