@@ -30,6 +30,7 @@ struct store {
 	u32 magic;
 	struct kv *kv;
 	struct seal *seal; /* NULL: plain */
+	struct seal *eye;  /* the same key for store_verify, which is on another thread */
 	bool clean;
 
 	u64 epoch;
@@ -85,10 +86,11 @@ enum err read_queue(struct store *s, const struct store_op *op, const struct sto
 enum err read_purge(struct store *s, const struct store_op *op, const struct store_sink *k) MUST;
 enum err drops_add(struct store *s, u64 sid, u32 kind, u32 count) MUST;
 
-/* store.c: what all ways to open have in common.  Takes kv and seal, on errors too. */
+/* store.c: what all ways to open have in common.  Takes kv and seals, on errors
+ * too. */
 struct store_opening {
 	struct kv *kv;
-	struct seal *seal;
+	struct seal *seal, *eye;
 	u64 wall_ms, mono_ms;
 	char *text;
 	size_t cap;

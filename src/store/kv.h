@@ -43,6 +43,7 @@ struct kv_item {
 struct kv_size {
 	u64 records[KV_DBS];
 	u64 bytes, free_bytes, map_bytes;
+	u64 syncs;
 };
 
 /* E_QUOTA: no room; E_IO, E_CORRUPT: as store_commit. */
@@ -56,8 +57,6 @@ struct kv_class {
 	/* The first record at or behind the numbers, the one behind the last; E_NOT_FOUND. */
 	enum err (*seek)(struct kv_txn *t, enum kv_db db, u64 a, u64 b, struct kv_item *out) MUST;
 	enum err (*next)(struct kv_txn *t, enum kv_db db, struct kv_item *out) MUST;
-	/* The last record. */
-	enum err (*last)(struct kv_txn *t, enum kv_db db, struct kv_item *out) MUST;
 	/* Make or replace; the caller fills the n bytes before the next call.  how KV_NEW: E_EXISTS
 	 * where there is one already, which the cursor then stands on. */
 	enum err (*reserve)(struct kv_txn *t, enum kv_db db, u64 a, u64 b, enum kv_put how,
@@ -66,6 +65,7 @@ struct kv_class {
 	enum err (*del)(struct kv_txn *t, enum kv_db db) MUST;
 	/* Between transactions that write.  full: nothing that grows should be begun. */
 	bool (*full)(struct kv *kv, u64 mono_ms);
+	/* These two: any thread. */
 	enum err (*size)(struct kv *kv, struct kv_size *out) MUST;
 	enum err (*copy)(struct kv *kv, int fd) MUST;
 	void (*close)(struct kv **kv);

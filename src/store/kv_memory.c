@@ -239,21 +239,6 @@ static enum err memory_next(struct kv_txn *t, enum kv_db db, struct kv_item *out
 	return cursor_item(t, db, x == NULL || t->moved[db] ? x : x->next[0], out);
 }
 
-static enum err memory_last(struct kv_txn *t, enum kv_db db, struct kv_item *out)
-{
-	struct node **links, *x = NULL;
-
-	ASSERT(db < KV_DBS);
-	links = t->m->db[db].head;
-	for (int level = LIST_LEVELS - 1; level >= 0; level--) {
-		while (links[level] != NULL) {
-			x = links[level];
-			links = x->next;
-		}
-	}
-	return cursor_item(t, db, x, out);
-}
-
 static enum err memory_reserve(struct kv_txn *t, enum kv_db db, u64 a, u64 b, enum kv_put how,
 			       size_t n, u8 **out)
 {
@@ -327,7 +312,6 @@ static const struct kv_class memory_class = {
 	.get = memory_get,
 	.seek = memory_seek,
 	.next = memory_next,
-	.last = memory_last,
 	.reserve = memory_reserve,
 	.del = memory_del,
 	.full = memory_full,

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "store/engine.h"
+#include "store/kv_lmdb.h"
 
 /* ---- records in the transaction under way ---------------------------------------------------- */
 
@@ -297,7 +298,7 @@ static enum err start_new(struct store *s, const struct store_opening *o)
 	return format_make(s);
 }
 
-static enum err start(struct store *s, const struct store_opening *o)
+static enum err start_once(struct store *s, const struct store_opening *o)
 {
 	struct kv_item it;
 	enum err e = txn_begin(s, o->mono_ms);
@@ -316,6 +317,14 @@ static enum err start(struct store *s, const struct store_opening *o)
 	return e == E_OK ? E_OK : refuse(o, e, err_text(e));
 }
 
+/* On a full disk the first try gives up the ballast, in which the second finds room. */
+static enum err start(struct store *s, const struct store_opening *o)
+{
+	enum err e = start_once(s, o);
+
+	return e == E_QUOTA ? start_once(s, o) : e;
+}
+
 static void forget(struct store *s)
 {
 	ASSERT(s->txn == NULL);
@@ -332,10 +341,12 @@ enum err engine_start(struct store **out, const struct store_opening *o)
 	s->magic = STORE_MAGIC;
 	s->kv = o->kv;
 	s->seal = o->seal;
+	s->eye = o->eye;
 	e = start(s, o);
 	if (e != E_OK) {
 		forget(s);
 		seal_free(&s->seal);
+		seal_free(&s->eye);
 		s->kv->class->close(&s->kv);
 		s->magic = 0;
 		free(s);
@@ -372,6 +383,7 @@ void store_close(struct store **sp)
 	mark_clean(s);
 	forget(s);
 	seal_free(&s->seal);
+	seal_free(&s->eye);
 	s->kv->class->close(&s->kv);
 	s->magic = 0;
 	free(s);
@@ -429,7 +441,7 @@ void store_stats(struct store *s, struct store_stats *out)
 		.map_bytes = size.map_bytes,
 		.commits = s->commits,
 		.operations = s->operations,
-		.syncs = s->commits,
+		.syncs = size.syncs,
 		.full = s->kv->class->full(s->kv, s->last_mono),
 		.sealed = s->seal != NULL,
 	};
@@ -442,11 +454,26 @@ enum err store_copy(struct store *s, int fd)
 	return s->kv->class->copy(s->kv, fd);
 }
 
-/* Until the engine on disk is there. */
 enum err store_open(struct store **out, const struct store_options *o, char *text, size_t cap)
 {
-	ASSERT(o->path != NULL);
+	struct store_opening opening = {
+		.wall_ms = o->wall_ms, .mono_ms = o->mono_ms, .text = text, .cap = cap};
+	enum err e;
+
+	ASSERT(cap > 0);
 	*out = NULL;
-	(void)snprintf(text, cap, "this build keeps nothing on disk");
-	return E_STATE;
+	e = kv_lmdb_open(&opening.kv, o, text, cap);
+	if (e != E_OK)
+		return e;
+	if (o->key != NULL) {
+		opening.seal = seal_new(o->key);
+		opening.eye = seal_new(o->key);
+	}
+	if (o->key != NULL && (opening.seal == NULL || opening.eye == NULL)) {
+		seal_free(&opening.seal);
+		seal_free(&opening.eye);
+		opening.kv->class->close(&opening.kv);
+		return refuse(&opening, E_NOMEM, err_text(E_NOMEM));
+	}
+	return engine_start(out, &opening);
 }

@@ -280,8 +280,29 @@ struct store_stats {
 };
 void store_stats(struct store *s, struct store_stats *out);
 
-/* A consistent copy of the whole store, written to fd while it is in use (from the store thread, in
- * steps if need be; E_QUOTA, E_IO). */
+/* A consistent copy of the whole store as one data.mdb without gaps, written to fd, which may be a
+ * pipe.  Any thread, while others commit: it reads as of its beginning, and what is deleted
+ * meanwhile is not reused before its end.  E_QUOTA: fd is full; E_IO; E_STATE: the store is in
+ * memory.  None of them says anything about the store itself. */
 enum err store_copy(struct store *s, int fd) MUST;
+
+/* What a look at every record found. */
+struct store_report {
+	u64 sessions, subs, queued, bodies, pids, retained, drops, ended; /* records */
+	u64 damaged;  /* records that cannot be read */
+	u64 orphans;  /* records of sessions that are not there */
+	u64 lost;     /* queue entries whose message is not there */
+	u64 miscount; /* messages whose count of references is not that of the entries */
+};
+/* Walk everything and change nothing.  Any thread, one at a time, while others commit; it reads as
+ * of its beginning.  Says each problem (a text of ours, valid during the call); false stops it
+ * (E_STATE).  Memory bounded, whatever the size.  E_OK: all has been looked at, see out; E_CORRUPT:
+ * a page is damaged, out is what was seen before it. */
+struct store_witness {
+	void *arg;
+	bool (*problem)(void *arg, const char *text);
+};
+enum err store_verify(struct store *s, const struct store_witness *w,
+		      struct store_report *out) MUST;
 
 #endif

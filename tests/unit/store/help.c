@@ -52,7 +52,7 @@ enum err house_open(struct house *h, const u8 *key)
 {
 	struct store_options o = {.dir_fd = h->dir_fd,
 				  .path = h->dir,
-				  .map_bytes = 1ull << 30,
+				  .map_bytes = h->map_bytes,
 				  .key = key,
 				  .wall_ms = h->wall,
 				  .mono_ms = h->mono};
@@ -68,14 +68,20 @@ static void open_again(struct house *h)
 
 void house_make(struct house *h, enum house_kind kind)
 {
-	*h = (struct house){.kind = kind, .wall = 1700000000000, .mono = 5000};
+	house_make_in(h, kind, "/tmp", 1ull << 30);
+}
+
+void house_make_in(struct house *h, enum house_kind kind, const char *parent, u64 map_bytes)
+{
+	*h = (struct house){
+		.kind = kind, .wall = 1700000000000, .mono = 5000, .map_bytes = map_bytes};
 	h->b = store_batch_new(0, ++h->serial);
 	h->copies = store_batch_new(0, 1);
 	if (kind == IN_MEMORY) {
 		h->s = store_memory(h->mono);
 		return;
 	}
-	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/picket-store-XXXXXX");
+	(void)snprintf(h->dir, sizeof(h->dir), "%s/picket-store-XXXXXX", parent);
 	assert_non_null(mkdtemp(h->dir));
 	h->dir_fd = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(h->dir_fd >= 0);

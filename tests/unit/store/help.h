@@ -13,7 +13,7 @@ struct house {
 	char dir[64];
 	int dir_fd;
 	struct store *s;
-	u64 wall, mono;
+	u64 wall, mono, map_bytes;
 	struct store_batch *b; /* operations that are not committed yet */
 	u64 serial;
 	/* Answers of the last commit; their bytes are copies. */
@@ -26,6 +26,8 @@ struct house {
 extern const u8 house_key[32];
 
 void house_make(struct house *h, enum house_kind kind);
+/* The same below another folder than /tmp, with a bound. */
+void house_make_in(struct house *h, enum house_kind kind, const char *parent, u64 map_bytes);
 void house_free(struct house *h); /* and delete it */
 /* Close and open again. */
 void house_reopen(struct house *h);

@@ -768,6 +768,16 @@ static int setup_memory(void **state)
 	return setup(state, IN_MEMORY);
 }
 
+static int setup_disk(void **state)
+{
+	return setup(state, ON_DISK);
+}
+
+static int setup_sealed(void **state)
+{
+	return setup(state, SEALED);
+}
+
 static int teardown(void **state)
 {
 	house_free(*state);
@@ -775,7 +785,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define ON_ALL(f) cmocka_unit_test_setup_teardown(f, setup_memory, teardown)
+#define ON_ALL(f)                                                                                  \
+	cmocka_unit_test_setup_teardown(f, setup_memory, teardown),                                \
+		cmocka_unit_test_setup_teardown(f, setup_disk, teardown),                          \
+		cmocka_unit_test_setup_teardown(f, setup_sealed, teardown)
 
 int main(void)
 {
