@@ -19,6 +19,7 @@ role narrow { publish ok/#; subscribe ok/#; limit packet 2k, inflight 4, publish
 # name -> the options of a broker of its own
 OPTIONS = {
     "usual": {},
+    "lean": dict(every="maximum_qos = 0 wildcard_subscriptions = off shared_subscriptions = off subscription_identifiers = off"),
     "no_retain": dict(limits=" retained_identity = 0\n topic_aliases = 0\n", policy="role tester { publish #; subscribe # }\n"),
 }
 
@@ -40,7 +41,7 @@ class Brokers:
             if name not in self.running:
                 options = {"policy": POLICY} | OPTIONS[name]
                 port = free_port()
-                config = f'listener opentls {{ bind = "127.0.0.1:{port}" tls = on anonymous_role = tester accept_risk = "tests" }}'
+                config = f'listener opentls {{ bind = "127.0.0.1:{port}" tls = on anonymous_role = tester accept_risk = "tests" {options.get("every", "")} }}'
                 self.running[name] = Picket(self.folder / name, config=config, **options).start(), port
                 self.running[name][0].ca
             return self.running[name]
@@ -71,7 +72,7 @@ class Brokers:
 class Mosquitto:
     """Two listeners, one of them with logins, and the same rights."""
 
-    SETTINGS = {"usual": "", "no_retain": "retain_available false\nmax_topic_alias 0\n"}
+    SETTINGS = {"usual": "", "lean": "max_qos 0\n", "no_retain": "retain_available false\nmax_topic_alias 0\n"}
 
     def __init__(self, folder):
         self.folder, self.running, self.lock = folder, {}, threading.RLock()

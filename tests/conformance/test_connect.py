@@ -367,6 +367,7 @@ def keep_alive(net):
 def no_response_information_unless_asked(net):
     for props in (b"", b"\x19\0"):
         assert net.peer("p", props=props).seen[0].get(0x1A) is None
+    assert net.named("tester", "asks" + net.unique, props=b"\x19\1").seen[0].get(0x1A) in (None, b"response/tester")
 
 
 @suite.proves("5:3.2.2-9")
@@ -374,6 +375,30 @@ def no_maximum_qos_where_all_are_served(net):
     p = net.peer("p")
     assert p.seen[0].get(0x24) is None
     assert p.put(net.topic("x"), "x", 2) < 0x80
+
+
+@suite.proves("5:3.2.2-10", "5:3.2.2-9")
+def a_lower_maximum_qos_is_told_and_granted(net):
+    p = net.peer("p", "lean")
+    assert p.seen[0].get(0x24) == 0
+    assert [p.sub(net.topic(f"{qos}"), options=qos) for qos in range(3)] == [[0]] * 3
+
+
+@suite.proves("5:3.2.2-11")
+def a_publish_above_the_maximum_qos(net):
+    for qos in (1, 2):
+        p = net.peer("p", "lean")
+        p.pub(net.topic("x"), "x", qos=qos, pid=1)
+        check_refused(net, p, (0x9B,))
+
+
+@suite.proves("5:3.2.2-12")
+def a_will_above_the_maximum_qos(net):
+    for qos in (1, 2):
+        p = net.raw("lean")
+        p.connect("x", will=("w", "x", qos, False), code=0x9B)
+        assert p.ended() == []
+    net.peer("x", "lean", will=("w", "x", 0, False))
 
 
 @suite.proves("5:3.2.2-13")

@@ -100,19 +100,34 @@ def what_waited_is_measured_by_the_new_connection(net):
 
 @suite.proves("5:3.1.2-26", "5:3.1.2-27", "5:3.3.2-11", "5:3.3.2-8")
 def aliases_of_the_server_stay_within_the_maximum(net):
-    for n, most in enumerate((None, 0, 2)):
-        s, p = net.peer(f"s{n}", props=b"" if most is None else b"\x22\0" + bytes([most])), net.peer("p")
-        s.sub(net.topic(f"{n}/#"))
-        known = {}
-        for i in range(20):
-            topic = net.topic(f"{n}/{i % 5}")
-            p.put(topic, "x", 0)
+    """Peer knows what they mean, and fails at one above the maximum or without a meaning."""
+    for n, most in enumerate((None, 0, 2, 1000)):
+        s, p = net.peer(f"s{n}", aliases=most), net.peer("p")
+        s.sub(net.topic(f"{n}/#"), options=1)
+        short = 0
+        for i in range(40):
+            topic = net.topic(f"{n}/{i % 5 if i < 20 else 0}")
+            p.put(topic, "x", i % 2)
             m = s.take()
-            alias = m.get(0x23)
-            assert alias is None or 1 <= alias <= (most or 0)
-            if alias and m.topic:
-                known[alias] = m.topic
-            assert (m.topic or known[alias]) == topic
+            assert m.name == topic
+            short += not m.topic
+        assert (short > 0) == bool(most)
+
+
+@suite.proves("5:3.3.2-7")
+def aliases_of_the_server_end_with_the_connection(net):
+    topic, p = net.topic("some/topic"), net.peer("p")
+    s = net.kept("s", aliases=4)
+    s.sub(topic, options=1)
+    for _ in range(3):
+        p.put(topic, "x", 1)
+        assert s.get(PUBLISH).name == topic
+    s.close()
+    p.put(topic, "x", 1)
+    for aliases in (4, None):
+        s = net.kept("s", aliases=aliases)
+        assert [s.get(PUBLISH).name for _ in range(4)] == [topic] * 4
+        s.close()
 
 
 @suite.proves("5:3.3.2-12")

@@ -33,6 +33,14 @@ for options in (0x40, 0x80):
 suite.refuses(("5:3.8.3-4",), "no_local_on_a_shared_subscription", request(0x82, "$share/g/a", options=4), (0x82,))
 
 
+@suite.proves("3:3.8.3-2")
+def wildcards_where_there_are_none(net):
+    p = net.peer("p", "lean")
+    for bad in ("a/+", "#", "a/#", "+"):
+        assert p.sub(bad) == [0x80]
+    assert p.sub("a", "b/#", "c") == [0, 0x80, 0]
+
+
 # ---- the answers ---------------------------------------------------------------------------
 
 @suite.proves("3:3.8.4-1", "5:3.8.4-1", "3:2.3.1-7", "5:2.2.1-6", "3:3.10.4-4", "5:3.10.4-4")

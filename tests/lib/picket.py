@@ -49,7 +49,7 @@ class Refused(Exception):
 class Picket:
     """One picketd.  Use as a context manager, or start() and stop()."""
 
-    def __init__(self, folder, config="", policy=ROLES, limits="", plain=True, listener="", env=None):
+    def __init__(self, folder, config="", policy=ROLES, limits="", plain=True, listener="", every="", env=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
@@ -60,12 +60,12 @@ class Picket:
         self.policy.write_text(policy)
         self.log_path = self.folder / "log"
         text = f'bootstrap = "{self.policy}"\nshards = 2\n'
-        text += f'listener mqtts {{ bind = "127.0.0.1:{self.port}" tls = on authenticators = {{token, password}} {listener} }}\n'
+        text += f'listener mqtts {{ bind = "127.0.0.1:{self.port}" tls = on authenticators = {{token, password}} {listener} {every} }}\n'
         if plain:
             text += (f'listener plain {{ bind = "127.0.0.1:{self.plain_port}" tls = off authenticators = {{token, password}}'
-                     f' accept_risk = "tests on loopback" }}\n')
+                     f' accept_risk = "tests on loopback" {every} }}\n')
             text += (f'listener open {{ bind = "127.0.0.1:{self.open_port}" tls = off anonymous_role = tester'
-                     f' accept_risk = "tests on loopback" }}\n')
+                     f' accept_risk = "tests on loopback" {every} }}\n')
         text += f"limits {{\n connection_rate = 100000\n connection_rate_source = 100000\n connection_burst_source = 100000\n connections_waiting_source = 100000\n failed_logins = 1000000\n{limits}\n}}\n{config}\n"
         self.conf.write_text(text)
         self.process = None

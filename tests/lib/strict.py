@@ -153,6 +153,7 @@ class Packet:
             self.props = read_properties(r, PUBLISH)
         assert not set("+#") & set(self.topic), "a wildcard in a topic name"
         assert self.topic or self.get(0x23), "no topic"
+        self.name = self.topic  # Peer looks an alias up
         self.payload = r.rest()
 
     def _ack(self, r):
@@ -185,6 +186,7 @@ class Peer(Client):
         self.apart = APART_MOST
         self.split, self.seen, self.limit, self.unacked = split, [], None, set()
         self.window, self.early = None, []
+        self.aliases, self.names = 0, {}
 
     def send(self, data):
         """Pieces that follow each other at once reach the server together, so there is some time between them: at both ends of
@@ -228,6 +230,11 @@ class Peer(Client):
         assert self.limit is None or p.size <= self.limit, f"{p.size} bytes for a client that takes {self.limit}"
         assert DISCONNECT not in kinds, "something behind a DISCONNECT"
         assert p.kind != AUTH and not p.get(0x15), "AUTH without a method in CONNECT"
+        if p.kind == PUBLISH and p.get(0x23):
+            alias = p.get(0x23)
+            assert alias <= self.aliases, f"alias {alias} for a client that takes {self.aliases}"
+            assert p.topic or alias in self.names, f"alias {alias} was never told"
+            p.name = self.names[alias] = p.topic or self.names[alias]
         if p.kind == PUBLISH and p.qos:
             assert p.pid not in self.unacked, f"identifier {p.pid} is in use"
             self.unacked.add(p.pid)
@@ -262,10 +269,12 @@ class Peer(Client):
 
     # ---- CONNECT, SUBSCRIBE, PUBLISH and their answers ----
 
-    def connect(self, client_id, code=0, limit=None, window=None, **kw):
-        """CONNACK.  limit and window: what the properties announce, to be watched."""
-        self.limit, self.window = limit, window
+    def connect(self, client_id, code=0, limit=None, window=None, aliases=None, **kw):
+        """CONNACK.  limit, window and aliases: what the properties announce, to be watched."""
+        self.limit, self.window, self.aliases = limit, window, aliases or 0
         props = kw.pop("props", b"")
+        if aliases is not None:
+            props += b"\x22" + struct.pack(">H", aliases)
         if limit:
             props += b"\x27" + struct.pack(">I", limit)
         if window:
