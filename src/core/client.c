@@ -204,20 +204,6 @@ void client_free(struct core *c, struct client **clp)
 	free(cl);
 }
 
-/* SPEC MQTT-3.14.0-1: no DISCONNECT before a CONNACK that accepts; 3.x has none at all. */
-static void client_say_goodbye(struct core *c, struct client *cl, enum err why)
-{
-	struct pkt_disconnect p = {.reason = err_reason(why)};
-	struct wr w;
-
-	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->state != C_LIVE || cl->version != MQTT_5 || why == E_EOF || why == E_IO)
-		return;
-	w = client_wr(c, cl, 16);
-	pkt_disconnect_encode(&w, MQTT_5, PKT_DISCONNECT, &p);
-	client_wr_done(c, cl, &w);
-}
-
 static void client_gone(struct core *c, struct client *cl, enum err why)
 {
 	OBJ_CHECK(cl, CLIENT_MAGIC);
@@ -236,7 +222,7 @@ void client_end(struct core *c, struct client *cl, enum err why)
 		return;
 	if (why == E_MALFORM || why == E_SHORT || why == E_PROTO || why == E_UTF8)
 		c->stats.malformed++;
-	client_say_goodbye(c, cl, why);
+	goodbye(c, cl, why);
 	client_gone(c, cl, why);
 	login_forget(c, cl); /* an answer that still comes finds nobody */
 	cl->state = C_CLOSING;

@@ -140,6 +140,8 @@ static void client_accepts(struct core *c, struct client *cl, const struct pkt_c
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	cl->receive_max = (u16)window;
 	if (p->version == MQTT_5) {
+		cl->wants_words = !PROP_HAS(&p->props, PROP_request_problem_info) ||
+				  p->props.request_problem_info != 0;
 		if (PROP_HAS(&p->props, PROP_receive_maximum))
 			cl->receive_max = (u16)MIN(window, p->props.receive_maximum);
 		if (PROP_HAS(&p->props, PROP_maximum_packet_size))

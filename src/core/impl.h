@@ -77,6 +77,7 @@ struct client {
 	u16 alias_max_out; /* aliases that we may give out; 0: none */
 	u32 max_packet;	   /* what it accepts */
 	u32 credential;	   /* the number of the one it came with; 0: none */
+	bool wants_words;  /* Request Problem Information */
 	struct outq out;
 	struct aliases *aliases; /* alias.c; NULL: none was used yet */
 	struct waits *waits;	 /* answers that wait for the store; NULL: none */
@@ -235,6 +236,10 @@ struct wr client_wr(struct core *c, struct client *cl, size_t cap);
 /* Nothing is sent when the packet did not fit or is larger than the client accepts: false. */
 bool client_wr_done(struct core *c, struct client *cl, struct wr *w);
 const struct core_limits *client_limits(const struct client *cl);
+
+/* ---- goodbye.c ---- */
+/* Why the connection is about to be closed, to who can be told. */
+void goodbye(struct core *c, struct client *cl, enum err why);
 
 /* ---- login.c ---- */
 void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body);

@@ -219,6 +219,64 @@ static void test_response_of_a_client_id(void **state)
 	world_free(&w);
 }
 
+/* ---- words -------------------------------------------------------------------------------- */
+
+/* The Reason String with which a client is turned out; "-": none. */
+static void turned_out(u8 asks, u32 max_packet, bool by_admin, const char *wanted)
+{
+	struct world *w = peer_world(1);
+	struct wconn *c = world_connect(w, 0);
+	struct pkt_connect p = {.version = MQTT_5,
+				.clean_start = true,
+				.has_username = true,
+				.has_password = true,
+				.username = SLICE_LIT("a"),
+				.password = SLICE_LIT("pw"),
+				.client_id = SLICE_LIT("a")};
+	u8 buf[128];
+	struct wr wr = wr_of(buf, sizeof(buf));
+	struct pkt_disconnect bye;
+	struct pkt_connack ack;
+	struct slice body;
+	struct frame f;
+
+	if (asks <= 1) {
+		p.props.has |= 1ull << PROP_request_problem_info;
+		p.props.request_problem_info = asks;
+	}
+	if (max_packet != 0) {
+		p.props.has |= 1ull << PROP_maximum_packet_size;
+		p.props.maximum_packet_size = max_packet;
+	}
+	c->version = MQTT_5;
+	pkt_connect_encode(&wr, &p);
+	wconn_send(c, wr_done(&wr));
+	world_run(w);
+	assert_int_equal(peer_connack(c, &ack), 0);
+	if (by_admin)
+		core_kick(w->core[0], SLICE_NONE, SLICE_NONE, E_ADMIN);
+	else
+		wconn_send(c, SLICE_LIT("\x30\x05\x00\x01+\x00x")); /* a wildcard in a name */
+	world_run(w);
+	assert_true(wconn_next(c, &f, &body));
+	assert_int_equal(pkt_disconnect_decode(&f, MQTT_5, FROM_SERVER, body, &bye), E_OK);
+	assert_int_equal(bye.reason, by_admin ? 0x98 : 0x90);
+	assert_true(PROP_HAS(&bye.props, PROP_reason_string) == (*wanted != '-'));
+	if (*wanted != '-')
+		assert_true(slice_eq(bye.props.reason_string, slice_str(wanted)));
+	assert_true(peer_gone(c));
+	world_free(&w);
+}
+
+static void test_words(void **state)
+{
+	turned_out(2, 0, false, "topic name not valid");
+	turned_out(1, 0, false, "topic name not valid");
+	turned_out(0, 0, false, "-");
+	turned_out(2, 20, false, "-"); /* SPEC MQTT-3.14.2-3 */
+	turned_out(2, 0, true, "-");   /* nothing about what operators do */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_subscription_ids),
 		cmocka_unit_test(test_response),
 		cmocka_unit_test(test_response_of_a_client_id),
+		cmocka_unit_test(test_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
