@@ -202,7 +202,9 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	s->clean = p->clean_start;
 	s->expiry_s = expiry_given(s, p, h->kind);
 	ASSERT(s->will == NULL); /* of an older connection: said or void */
-	s->will = p->has_will ? will_new(p, s->who, s->expiry_s) : NULL;
+	/* A goodbye may give the session a longer life; where it ends sooner the will is said then.
+	 */
+	s->will = p->has_will ? will_new(p, s->who, UINT32_MAX) : NULL;
 	cl->state = C_GREETED;
 	session_attach(c, s, cl);
 	client_accepts(c, cl, p);
