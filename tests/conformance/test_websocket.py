@@ -2,10 +2,9 @@
 Everything else of MQTT is tested over WebSocket by running the other tests over it."""
 import pytest
 import ws
-from faults import FAULTS
 from mqtt import PINGREQ, connect, publish, subscribe
 from strict import PINGRESP, SUBACK, Peer
-from suite import FAULT, LEVEL, Suite
+from suite import LEVEL, Suite
 
 suite = Suite(globals())
 
@@ -16,7 +15,7 @@ def over(net, **kw):
         pytest.skip("no listener of this broker speaks WebSocket")
     below = net.brokers.socket("usual", "tls" if net.transport in ("tls", "wss") else "tcp", False)
     below = getattr(below, "sock", below)  # under the frames, where the way is WebSocket already
-    p = Peer(ws.Socket(below, **kw), LEVEL[net.v], net.split, FAULTS.get(FAULT), FAULT == "stays_open")
+    p = Peer(ws.Socket(below, **kw), LEVEL[net.v], net.split)
     net.peers.append(p)
     return p
 
