@@ -179,9 +179,9 @@ static void restore_done(struct request *r)
 		refuse_sup(r);
 		return;
 	}
-	request_json(r, 200,
-		     json_pack("{s:b,s:s%}", "restored", 1, "before", (const char *)before.p,
-			       before.n));
+	request_json(
+		r, 200,
+		json_pack("{s:b,s:s%}", "restored", 1, "before", (const char *)before.p, before.n));
 }
 
 /* At the first bytes, and again when all have been written. */

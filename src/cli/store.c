@@ -38,7 +38,8 @@ bool report_store(FILE *f, const json_t *s)
 	}
 	out_size(num(s, "bytes"), size, sizeof(size));
 	out_size(num(s, "map_bytes"), most, sizeof(most));
-	fprintf(f, "%s of %s  %llu sessions  %llu queued  %llu retained  %llu commits (%llu/s)%s%s\n",
+	fprintf(f,
+		"%s of %s  %llu sessions  %llu queued  %llu retained  %llu commits (%llu/s)%s%s\n",
 		size, most, num(s, "sessions"), num(s, "queued"), num(s, "retained"),
 		num(s, "commits"), num(s, "commits") / up_s, is(s, "sealed") ? "  sealed" : "",
 		is(s, "full") ? "  FULL: new durable work is refused" : "");
@@ -111,9 +112,10 @@ int cmd_store_check(struct cli *c)
 		out_word(c->out, "DAMAGED");
 		fprintf(c->out, "%llu of %llu records cannot be read\n", num(r, "damaged"),
 			num(r, "records"));
-		out_line(c->out, "next",
-			 "restart picketd: what can be read is saved, the rest is set aside; or put "
-			 "a backup in its place: picket store restore FILE");
+		out_line(
+			c->out, "next",
+			"restart picketd: what can be read is saved, the rest is set aside; or put "
+			"a backup in its place: picket store restore FILE");
 	}
 	json_decref(r);
 	return sound ? CLI_DONE : CLI_WARNED;
@@ -212,7 +214,8 @@ int cmd_store_backup(struct cli *c)
 	if (strcmp(c->arg[0], "-") != 0)
 		return backup_to_file(c, c->arg[0]);
 	if (isatty(fileno(c->out))) {
-		fputs("usage    a backup is no text: send it to a file or through a pipe\n", c->err);
+		fputs("usage    a backup is no text: send it to a file or through a pipe\n",
+		      c->err);
 		return CLI_USAGE;
 	}
 	fflush(c->out);
@@ -232,12 +235,14 @@ static int rereport_store(struct cli *c, const struct answer *a)
 		out_json(c->out, r);
 	} else {
 		out_line(c->out, "changed", "the backup is the store now");
-		out_line(c->out, "effect",
-			 "sessions, queues and retained messages are as they were when it was made");
+		out_line(
+			c->out, "effect",
+			"sessions, queues and retained messages are as they were when it was made");
 		out_word(c->out, "undo");
 		fputs("the store from before is kept as ", c->out);
 		out_member(c->out, r, "before");
-		fputs("\nnext     picket store status; when all is well, delete that folder\n", c->out);
+		fputs("\nnext     picket store status; when all is well, delete that folder\n",
+		      c->out);
 	}
 	json_decref(r);
 	return CLI_DONE;

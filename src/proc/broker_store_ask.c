@@ -18,8 +18,7 @@ enum err store_ask(struct broker *b, struct ipc_msg *m)
 	const struct m_store_ask *a = m->body;
 	struct m_store_told t = {.op = a->op};
 
-	if (a->op < STORE_STATUS || a->op > STORE_BACKUP ||
-	    (m->fd >= 0) != (a->op == STORE_BACKUP))
+	if (a->op < STORE_STATUS || a->op > STORE_BACKUP || (m->fd >= 0) != (a->op == STORE_BACKUP))
 		return E_IPC;
 	tell(b, m->id, &t, "");
 	return E_OK;

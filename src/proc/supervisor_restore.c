@@ -106,7 +106,7 @@ static void begin(struct sup *s, u64 id)
 	r->fd = able ? fresh_open(s) : -1;
 	if (r->fd < 0) {
 		over(s, able ? E_IO : E_STATE,
-		     able	      ? strerror(errno)
+		     able		   ? strerror(errno)
 		     : s->conf.persistence ? "picketd is busy with a start or a reload; try again"
 					   : "persistence is off");
 		return;
@@ -218,7 +218,8 @@ bool restore_broker_died(struct sup *s)
 		over(s, E_CORRUPT,
 		     "broker could not use it, picket logs says why; the store is as it was");
 	} else {
-		sup_alarm(s, "the store from before the restore is in %s/%s and could not be put back",
+		sup_alarm(s,
+			  "the store from before the restore is in %s/%s and could not be put back",
 			  s->conf.state_dir, r->before);
 		over(s, E_IO, "broker could not use it, and the store could not be put back");
 	}
@@ -233,7 +234,7 @@ void restore_serving(struct sup *s)
 	if (r->phase != RESTORE_STARTING)
 		return;
 	snprintf(text, sizeof(text), "%s/%s", s->conf.state_dir, r->before);
-	sup_say(s, LOG_WARN, "restore", "a backup has taken the place of the store, which is kept as %s",
-		text);
+	sup_say(s, LOG_WARN, "restore",
+		"a backup has taken the place of the store, which is kept as %s", text);
 	over(s, E_OK, text);
 }

@@ -2,6 +2,11 @@
  * holds. */
 #include "store/salvage.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "store/kv_lmdb.h"
 #include "store/record.h"
 #include "store/table.h"
 
@@ -391,4 +396,31 @@ enum err salvage_into(struct kv *kv, int data_fd, struct seal *seal, struct salv
 	table_free(&s.bodies);
 	table_free(&s.lost);
 	return s.err;
+}
+
+enum err store_salvage(int data_fd, const struct store_options *into, struct salvage_report *out,
+		       char *text, size_t cap)
+{
+	struct seal *seal = NULL;
+	struct kv *kv;
+	enum err e;
+
+	*out = (struct salvage_report){0};
+	if (faccessat(into->dir_fd, "data.mdb", F_OK, 0) == 0) {
+		snprintf(text, cap, "a store is there already");
+		return E_EXISTS;
+	}
+	e = kv_lmdb_open(&kv, into, text, cap);
+	if (e != E_OK)
+		return e;
+	if (into->key != NULL)
+		seal = seal_new(into->key);
+	e = into->key != NULL && seal == NULL ? E_NOMEM : salvage_into(kv, data_fd, seal, out);
+	kv->class->close(&kv);
+	if (seal != NULL)
+		seal_free(&seal);
+	if (e != E_OK)
+		snprintf(text, cap, "%s",
+			 e == E_CORRUPT ? "nothing in it could be read" : err_text(e));
+	return e;
 }

@@ -11,6 +11,7 @@
 #include "store/kv.h"
 #include "store/pages.h"
 #include "store/seal.h"
+#include "store/store.h"
 
 struct salvage_report {
 	u64 kept[KV_DBS];    /* records */
@@ -25,5 +26,10 @@ struct salvage_report {
  * E_IO, E_NOMEM: of kv; what was taken so far is worth nothing. */
 enum err salvage_into(struct kv *kv, int data_fd, struct seal *seal,
 		      struct salvage_report *out) MUST;
+
+/* The same from a store's file into a new store in the empty folder of into, which can be opened
+ * then.  E_EXISTS: a store is there already; E_CORRUPT: nothing could be read; text says which. */
+enum err store_salvage(int data_fd, const struct store_options *into, struct salvage_report *out,
+		       char *text, size_t cap) MUST;
 
 #endif
