@@ -113,6 +113,14 @@ static bool check_local(struct parse *p, const struct conf_listener *l, u32 line
 	return true;
 }
 
+static bool check_certificates(struct parse *p, const struct conf *c, struct conf_listener *l,
+			       u32 line)
+{
+	if (l->certificates != 0 && !l->tls)
+		return listener_bad(p, l, line, "has certificates, but tls is off", "say tls = on");
+	return conf_certificates_find(p, c, l, line);
+}
+
 static bool check_listener(struct parse *p, struct conf_listener *l, u32 line)
 {
 	if ((l->certificate[0] == '\0') != (l->key[0] == '\0'))
@@ -136,7 +144,8 @@ bool conf_check(struct parse *p, struct conf *c)
 {
 	for (u32 i = 0; i < c->listeners; i++) {
 		struct conf_listener *l = &c->listener[i];
-		if (!check_listener(p, l, p->name_lines[i]))
+		if (!check_listener(p, l, p->name_lines[i]) ||
+		    !check_certificates(p, c, l, p->name_lines[i]))
 			return false;
 		for (u32 j = 0; j < i; j++) {
 			if (strcmp(c->listener[j].address, l->address) != 0 ||

@@ -161,6 +161,26 @@ enum err conf_reload_ok(const struct conf *from, const struct conf *to, struct c
 
 #define ENDS(a) (memchr(a, '\0', sizeof(a)) != NULL)
 
+static bool certificates_valid(const struct conf *c)
+{
+	for (u32 i = 0; i < c->certificates; i++) {
+		if (!ENDS(c->certificate[i].name) || !ENDS(c->certificate[i].file) ||
+		    !ENDS(c->certificate[i].key))
+			return false;
+	}
+	for (u32 i = 0; i < c->listeners; i++) {
+		const struct conf_listener *l = &c->listener[i];
+		if (l->certificates > CONF_CERTIFICATES)
+			return false;
+		for (u32 k = 0; k < l->certificates; k++) {
+			if (l->certificate_at[k] >= c->certificates ||
+			    !ENDS(l->certificate_name[k]))
+				return false;
+		}
+	}
+	return true;
+}
+
 static bool listener_valid(const struct conf_listener *l)
 {
 	if (l->origins > CONF_ORIGINS || !(l->mqtt || l->websocket) || l->maximum_qos > 2)
@@ -182,7 +202,7 @@ bool conf_valid(const struct conf *c)
 	    !ENDS(c->bootstrap) || !ENDS(c->store_key) || !ENDS(c->response_topic))
 		return false;
 	if (c->names > CONF_NAMES || c->addresses > CONF_NAMES || c->listeners > CONF_LISTENERS ||
-	    c->shards > 64)
+	    c->certificates > CONF_CERTIFICATES || c->shards > 64)
 		return false;
 	for (u32 i = 0; i < c->names; i++) {
 		if (!ENDS(c->name[i]))
@@ -196,6 +216,8 @@ bool conf_valid(const struct conf *c)
 		if (!listener_valid(&c->listener[i]))
 			return false;
 	}
+	if (!certificates_valid(c))
+		return false;
 	return c->log_level <= 3 && c->shared_strategy < CONF_SHARED_N &&
 	       (c->tls_min == 12 || c->tls_min == 13);
 }

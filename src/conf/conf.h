@@ -12,6 +12,7 @@ enum {
 	CONF_LISTENERS = 16,
 	CONF_NAMES = 16,
 	CONF_NETS = 32,
+	CONF_CERTIFICATES = 16,
 	CONF_PATH = 256,
 	CONF_ORIGINS = 16,
 	CONF_ORIGIN = 128
@@ -72,6 +73,10 @@ struct conf_listener {
 	char anonymous_role[132]; /* "" : none */
 	char accept_risk[256];
 	char certificate[CONF_PATH], key[CONF_PATH]; /* external ones; "" : the built-in CA's */
+	/* Besides that one, by the name that a client asks for: sections, and where each stands. */
+	u32 certificates;
+	char certificate_name[CONF_CERTIFICATES][32];
+	u8 certificate_at[CONF_CERTIFICATES];
 	struct conf_nets allow; /* who may connect; none: all (needed for plaintext off loopback) */
 	struct conf_nets deny;	/* who may not, whatever else is said */
 	bool proxy;		/* connections begin with a PROXY header, and come from proxies */
@@ -95,6 +100,13 @@ enum conf_shared { SHARED_STRATEGY_TABLE(X) CONF_SHARED_N };
 bool conf_authenticates(const struct conf_listener *l, enum authenticator a);
 const char *authenticator_word(enum authenticator a);
 
+/* certificate NAME { … } */
+struct conf_certificate {
+	char name[32];
+	char file[CONF_PATH], key[CONF_PATH];
+	u32 line;
+};
+
 struct conf {
 	char config_path[CONF_PATH], state_dir[CONF_PATH], run_dir[CONF_PATH], bootstrap[CONF_PATH];
 	u32 shards; /* 0: auto, one a core */
@@ -108,6 +120,8 @@ struct conf {
 	u32 shared_strategy;		/* enum conf_shared */
 	char response_topic[CONF_PATH]; /* with {device} and {clientid}; "": none */
 	struct conf_limits limits, service_limits;
+	u32 certificates;
+	struct conf_certificate certificate[CONF_CERTIFICATES];
 	u32 listeners;
 	struct conf_listener listener[CONF_LISTENERS];
 };

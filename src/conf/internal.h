@@ -12,7 +12,14 @@
 #include "base/num.h"
 #include "conf/conf.h"
 
-enum place { IN_FILE, IN_LISTENER, IN_LIMITS, IN_SERVICE_LIMITS, IN_LISTENER_LIMITS };
+enum place {
+	IN_FILE,
+	IN_LISTENER,
+	IN_CERTIFICATE,
+	IN_LIMITS,
+	IN_SERVICE_LIMITS,
+	IN_LISTENER_LIMITS
+};
 
 /* One parse.  The first error is kept. */
 struct parse {
@@ -25,6 +32,7 @@ struct parse {
 		bool closed;		/* of a list: its closing brace was read */
 	} seen[1024];			/* where each option of the file stands */
 	u32 name_lines[CONF_LISTENERS]; /* where each listener begins, filled as it ends */
+	u32 certificate_lines[CONF_CERTIFICATES];
 };
 
 struct option;
@@ -68,6 +76,13 @@ u32 conf_line(const struct parse *p, const cfg_opt_t *opt);
 /* What libconfuse must not see: too large, control bytes, open strings and comments, deep nesting,
  * environment variables.  false after conf_bad. */
 bool conf_scan(struct parse *p, const char *text);
+
+/* option_certificate.c */
+option_set_fn set_certificates;
+option_print_fn print_certificates;
+/* The sections that a listener names, found; false after conf_bad. */
+bool conf_certificates_find(struct parse *p, const struct conf *c, struct conf_listener *l,
+			    u32 line);
 
 /* The address forms. */
 bool conf_parse_bind(const char *text, struct conf_listener *l);

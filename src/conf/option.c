@@ -628,6 +628,20 @@ const struct option conf_options[] = {
 	{"key", LISTENER, false, set_path, print_text, OF_LISTENER(key), 0, 0,
 	 "absolute path of a PEM file", "", "its private key, readable by its owner alone", false},
 
+	{"certificates", LISTENER, true, set_certificates, print_certificates, 0, 0, 0,
+	 CONF_CERTIFICATES, "list of names of certificate sections", NULL,
+	 "more certificates: served to clients that ask (SNI) for a name that one of them has; all "
+	 "others get the listener's own",
+	 false},
+
+	{"file", 1u << IN_CERTIFICATE, false, set_path, print_text,
+	 offsetof(struct conf_certificate, file), CONF_PATH, 0, 0,
+	 "absolute path of a PEM file, leaf first", "",
+	 "a certificate; reloaded when it changes. The names that it is for stand in it", false},
+	{"key", 1u << IN_CERTIFICATE, false, set_path, print_text,
+	 offsetof(struct conf_certificate, key), CONF_PATH, 0, 0, "absolute path of a PEM file", "",
+	 "its private key, readable by its owner alone", false},
+
 	{"all", 1u << IN_LISTENER_LIMITS, false, set_all, print_all, 0, 0, 0, 0, "none", NULL,
 	 "lifts every limit of this listener; loopback and accept_risk only, for benchmarks",
 	 false},
@@ -642,8 +656,8 @@ const size_t conf_options_n = ARRAY_LEN(conf_options);
 
 const char *place_name(enum place place)
 {
-	static const char *const names[] = {"the file", "listener", "limits", "service_limits",
-					    "limits of a listener"};
+	static const char *const names[] = {"the file", "listener",	  "certificate",
+					    "limits",	"service_limits", "limits of a listener"};
 
 	return names[place];
 }

@@ -87,10 +87,26 @@ static int seen_listener(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
+static int seen_certificate(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct parse *p = parsing;
+	u32 n = opt->nvalues;
+
+	if (n > CONF_CERTIFICATES) {
+		conf_bad(p, line_of(cfg), "use fewer", "more than %u certificates",
+			 CONF_CERTIFICATES);
+		return -1;
+	}
+	p->certificate_lines[n - 1] = line_of(cfg);
+	return 0;
+}
+
 static enum place place_of(const cfg_t *cfg)
 {
 	if (strcmp(cfg->name, "listener") == 0)
 		return IN_LISTENER;
+	if (strcmp(cfg->name, "certificate") == 0)
+		return IN_CERTIFICATE;
 	if (strcmp(cfg->name, "limits") == 0)
 		return IN_LIMITS;
 	return strcmp(cfg->name, "service_limits") == 0 ? IN_SERVICE_LIMITS : IN_FILE;
@@ -130,7 +146,7 @@ static void syntax_error(cfg_t *cfg, const char *fmt, va_list ap)
 enum { OPTS_MAX = 80 };
 struct schema {
 	cfg_opt_t file[OPTS_MAX], listener[OPTS_MAX], limits[OPTS_MAX], service[OPTS_MAX],
-		own[OPTS_MAX];
+		own[OPTS_MAX], certificate[OPTS_MAX];
 };
 
 static u32 schema_fill(cfg_opt_t *out, enum place place)
@@ -141,7 +157,7 @@ static u32 schema_fill(cfg_opt_t *out, enum place place)
 		const struct option *o = &conf_options[i];
 		if (!(o->places & 1u << place))
 			continue;
-		ASSERT(n + 4 < OPTS_MAX);
+		ASSERT(n + 5 < OPTS_MAX);
 		if (o->list)
 			out[n] = (cfg_opt_t)CFG_STR_LIST(o->name, NULL, CFGF_NODEFAULT);
 		else
@@ -174,6 +190,9 @@ static cfg_t *schema_new(struct schema *s)
 	schema_section(s->file, n + 1, "service_limits", s->service, CFGF_NONE, seen);
 	schema_section(s->file, n + 2, "listener", s->listener,
 		       CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, seen_listener);
+	schema_fill(s->certificate, IN_CERTIFICATE);
+	schema_section(s->file, n + 3, "certificate", s->certificate,
+		       CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, seen_certificate);
 	cfg = cfg_init(s->file, CFGF_NONE);
 	if (cfg != NULL)
 		cfg_set_error_function(cfg, syntax_error);
@@ -250,13 +269,48 @@ static bool listener_take(struct parse *p, cfg_t *sec, struct conf *c, u32 i)
 	return section_take(p, sec, "limits", IN_LISTENER_LIMITS, &l->limits);
 }
 
+static bool certificate_take(struct parse *p, cfg_t *sec, struct conf *c, u32 i)
+{
+	struct conf_certificate *x = &c->certificate[i];
+	const char *title = cfg_title(sec);
+	u32 line = p->certificate_lines[i];
+
+	if (title == NULL || !name_ok(title)) {
+		conf_bad(p, line, "as in: certificate shop { … }",
+			 "a certificate's name is 1 to 31 of a-z 0-9 _ -");
+		return false;
+	}
+	snprintf(x->name, sizeof(x->name), "%s", title);
+	x->line = line;
+	if (!place_take(p, sec, IN_CERTIFICATE, x))
+		return false;
+	if (x->file[0] != '\0' && x->key[0] != '\0')
+		return true;
+	conf_bad(p, line, "give file and key, both paths of PEM files", "certificate %s has no %s",
+		 x->name, x->file[0] == '\0' ? "file" : "key");
+	return false;
+}
+
+static bool certificates_take(struct parse *p, cfg_t *cfg, struct conf *c)
+{
+	cfg_opt_t *opt = cfg_getopt(cfg, "certificate");
+
+	c->certificates = opt->nvalues;
+	for (u32 i = 0; i < c->certificates; i++) {
+		if (!certificate_take(p, opt->values[i]->section, c, i))
+			return false;
+	}
+	return true;
+}
+
 static bool file_take(struct parse *p, cfg_t *cfg, struct conf *c)
 {
 	cfg_opt_t *listeners = cfg_getopt(cfg, "listener");
 
 	if (!place_take(p, cfg, IN_FILE, c) ||
 	    !section_take(p, cfg, "limits", IN_LIMITS, &c->limits) ||
-	    !section_take(p, cfg, "service_limits", IN_SERVICE_LIMITS, &c->service_limits))
+	    !section_take(p, cfg, "service_limits", IN_SERVICE_LIMITS, &c->service_limits) ||
+	    !certificates_take(p, cfg, c))
 		return false;
 	if (listeners->nvalues ==
 	    0) { /* the limits of the file hold for the built-in listener, too */

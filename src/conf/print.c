@@ -54,6 +54,11 @@ enum err conf_print(const struct conf *c, char **text)
 	fputs("}\nservice_limits {\n", f);
 	print_place(f, "\t", IN_SERVICE_LIMITS, &c->service_limits);
 	fputs("}\n", f);
+	for (u32 i = 0; i < c->certificates; i++) {
+		fprintf(f, "certificate %s {\n", c->certificate[i].name);
+		print_place(f, "\t", IN_CERTIFICATE, &c->certificate[i]);
+		fputs("}\n", f);
+	}
 	for (u32 i = 0; i < c->listeners; i++) {
 		fprintf(f, "listener %s {\n", c->listener[i].name);
 		print_place(f, "\t", IN_LISTENER, &c->listener[i]);
@@ -70,6 +75,8 @@ static const char *section_of(const struct option *o)
 		return "";
 	if (o->places & 1u << IN_LISTENER)
 		return "listener NAME: ";
+	if (o->places & 1u << IN_CERTIFICATE)
+		return "certificate NAME: ";
 	return o->places & 1u << IN_LIMITS ? "limits: " : "listener NAME, limits: ";
 }
 
@@ -79,6 +86,8 @@ static void explain_default(FILE *f, const struct option *o, const struct conf *
 		o->print(f, o, c);
 	} else if (o->places & 1u << IN_LISTENER) {
 		o->print(f, o, &c->listener[0]);
+	} else if (o->places & 1u << IN_CERTIFICATE) {
+		fputs("none: it has to be given", f);
 	} else if (o->places & 1u << IN_LIMITS) {
 		o->print(f, o, &c->limits);
 		fputs("; for services ", f);

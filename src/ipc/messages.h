@@ -49,7 +49,7 @@ enum file_name {
 	FILE_SERVER_KEY,
 	FILE_SERVER_CERT,
 	FILE_EXTERNAL_CERT,
-	FILE_EXTERNAL_KEY, /* index: listener */
+	FILE_EXTERNAL_KEY, /* index: listener; CONF_LISTENERS + certificate section */
 	FILE_PEPPER,
 	FILE_AUTH_DIR,
 	FILE_BOOTSTRAP,
@@ -171,7 +171,7 @@ enum sign_alg {
 };
 enum sign_shape { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER_KX };
 struct m_sign {
-	u32 slot; /* which certificate: 0 built-in, 1 + listener index for an external one */
+	u32 slot; /* which certificate: 0 built-in, else 1 + index of FILE_EXTERNAL_CERT */
 	u32 alg, shape;
 };
 struct m_signed {

@@ -1,4 +1,4 @@
-/* external: certificates that somebody else issued, one a listener that names them.
+/* external: certificates that somebody else issued: of listeners, and of sections by name.
  *
  * They are read again every minute and at every reload; what changed is judged, and a bad one never
  * replaces what is served (I01).  Each content is judged and reported once. */
@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "keys/keys_i.h"
 
+enum { EXTERNAL_NAME = 64 };
+
 void external_drop(struct external *x)
 {
 	sbuf_free(&x->text[0]);
@@ -21,13 +23,24 @@ void external_drop(struct external *x)
 
 static bool is_external(const struct conf *c, u32 i)
 {
+	if (i >= CONF_LISTENERS)
+		return i - CONF_LISTENERS < c->certificates;
 	return i < c->listeners && c->listener[i].tls && c->listener[i].certificate[0] != '\0';
+}
+
+/* "listener mqtts", "certificate shop" */
+static void name_of(const struct conf *c, u32 i, char *out, size_t cap)
+{
+	if (i >= CONF_LISTENERS)
+		snprintf(out, cap, "certificate %s", c->certificate[i - CONF_LISTENERS].name);
+	else
+		snprintf(out, cap, "listener %s", c->listener[i].name);
 }
 
 static void bad(struct external *x, const char *name, const char *why)
 {
 	x->bad = true;
-	snprintf(x->what, sizeof(x->what), "listener %s: %s", name, why);
+	snprintf(x->what, sizeof(x->what), "%s: %s", name, why);
 }
 
 static void hash_texts(const struct external *x, u8 out[32])
@@ -107,7 +120,7 @@ static void judge_expiry(struct keys *k, u32 i, const char *name)
 		bad(x, name, "its certificate is expired");
 	else if (x->changed)
 		log_msg(LOG_WARN, "certificate_expired",
-			"listener %s: its certificate is expired; most clients "
+			"%s: its certificate is expired; most clients "
 			"will refuse it",
 			name);
 }
@@ -116,17 +129,19 @@ static void external_end(struct keys *k)
 {
 	void (*then)(struct keys *) = k->external_then;
 	const struct conf *c = k->reload ? &k->next : &k->conf;
+	char name[EXTERNAL_NAME];
 
-	for (u32 i = 0; i < CONF_LISTENERS; i++) {
+	for (u32 i = 0; i < KEYS_EXTERNAL; i++) {
 		if (!is_external(c, i))
 			continue;
-		judge(&k->external[i], c->listener[i].name);
-		judge_expiry(k, i, c->listener[i].name);
+		name_of(c, i, name, sizeof(name));
+		judge(&k->external[i], name);
+		judge_expiry(k, i, name);
 	}
 	ERR_clear_error();
 	k->external_then = NULL;
 	then(k);
-	for (u32 i = 0; i < CONF_LISTENERS; i++)
+	for (u32 i = 0; i < KEYS_EXTERNAL; i++)
 		external_drop(&k->external[i]);
 }
 
@@ -135,7 +150,7 @@ static void external_read(struct keys *k, u32 file, u32 index, enum err e, struc
 	struct external *x = &k->external[index];
 	u32 which = file == FILE_EXTERNAL_KEY;
 
-	ASSERT(index < CONF_LISTENERS && k->external_waiting > 0);
+	ASSERT(index < KEYS_EXTERNAL && k->external_waiting > 0);
 	x->err[which] = e;
 	if (e == E_OK)
 		sbuf_copy(&x->text[which], content);
@@ -148,13 +163,13 @@ bool external_load(struct keys *k, const struct conf *c, void (*then)(struct key
 	if (k->external_then != NULL)
 		return false;
 	k->external_then = then;
-	for (u32 i = 0; i < CONF_LISTENERS; i++)
+	for (u32 i = 0; i < KEYS_EXTERNAL; i++)
 		k->external_waiting += is_external(c, i) ? 2 : 0;
 	if (k->external_waiting == 0) {
 		external_end(k);
 		return true;
 	}
-	for (u32 i = 0; i < CONF_LISTENERS; i++) {
+	for (u32 i = 0; i < KEYS_EXTERNAL; i++) {
 		if (!is_external(c, i))
 			continue;
 		files_read(k, FILE_EXTERNAL_CERT, i, external_read);
@@ -165,7 +180,7 @@ bool external_load(struct keys *k, const struct conf *c, void (*then)(struct key
 
 const struct external *external_bad(const struct keys *k)
 {
-	for (u32 i = 0; i < CONF_LISTENERS; i++) {
+	for (u32 i = 0; i < KEYS_EXTERNAL; i++) {
 		if (k->external[i].bad)
 			return &k->external[i];
 	}
@@ -182,16 +197,17 @@ static bool serves(const struct keys *k, u32 slot, const struct slot *fresh)
 
 void external_install(struct keys *k)
 {
-	for (u32 i = 0; i < CONF_LISTENERS; i++) {
+	char name[EXTERNAL_NAME];
+
+	for (u32 i = 0; i < KEYS_EXTERNAL; i++) {
 		struct external *x = &k->external[i];
 		if (x->bad && x->changed)
 			log_msg(LOG_ERROR, "certificate_refused", "%s; the old one stays in use",
 				x->what);
 		if (!x->bad && x->fresh.key != NULL && !serves(k, 1 + i, &x->fresh)) {
 			slot_put(k, 1 + i, &x->fresh);
-			log_msg(LOG_INFO, "certificate_loaded",
-				"listener %s has a new external certificate",
-				k->conf.listener[i].name);
+			name_of(&k->conf, i, name, sizeof(name));
+			log_msg(LOG_INFO, "certificate_loaded", "%s: a new one is served", name);
 		}
 		if (!is_external(&k->conf, i))
 			slot_clear(&k->slot[1 + i]);

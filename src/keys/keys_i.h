@@ -19,8 +19,10 @@
 
 #define KEYS_MAGIC 0x6b657973u
 enum {
-	KEYS_SLOTS = 1 + CONF_LISTENERS, /* 0: ours; 1 + i: the external one of listener i */
-	KEYS_JOBS = 2 * CONF_LISTENERS + 16,
+	/* External certificates: those of listeners, then the sections. */
+	KEYS_EXTERNAL = CONF_LISTENERS + CONF_CERTIFICATES,
+	KEYS_SLOTS = 1 + KEYS_EXTERNAL, /* 0: ours; 1 + i: the external one i */
+	KEYS_JOBS = 2 * KEYS_EXTERNAL + 16,
 	KEYS_HELD = 1024, /* requests to sign that wait for the end of the start */
 	KEYS_TICK_MS = 60 * 1000,
 	KEYS_TICKET_MS = 12 * 3600 * 1000,
@@ -95,7 +97,7 @@ struct keys {
 	X509 *ca;
 	struct slot slot[KEYS_SLOTS];
 	struct renewal renewal;
-	struct external external[CONF_LISTENERS];
+	struct external external[KEYS_EXTERNAL];
 	u32 external_waiting; /* files not read yet */
 	void (*external_then)(struct keys *k);
 	struct sbuf start_text[FILE_N];

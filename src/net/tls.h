@@ -26,15 +26,22 @@ enum tls_sign_shape { TLS_SHAPE_13 = 1, TLS_SHAPE_12 };
 typedef void tls_sign_fn(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape,
 			 struct slice bytes);
 
-struct net_tls_options {
+struct net_tls_certificate {
 	u32 slot;		/* which key signs */
 	struct slice chain_pem; /* leaf first */
-	u32 min_version;	/* 12 or 13 */
+};
+struct net_tls_options {
+	/* The first is the default; each other is for clients that name (SNI) a host of it. */
+	const struct net_tls_certificate *certificates;
+	u32 ncertificates; /* 1 at least */
+	u32 min_version;   /* 12 or 13 */
 	bool request_client_cert;
 	struct slice client_ca_pem;
 	tls_sign_fn *sign;
 	void *sign_arg;
-	u32 listener;  /* sessions (tickets) of one listener do not resume on another */
+	/* Of the listener.  A session (a ticket) resumes only where the name, the certificate and
+	 * everything that is asked of clients are what they were. */
+	struct slice name;
 	u32 protocols; /* set of enum net_protocol that ALPN may select; 0: NET_RAW */
 };
 /* E_TLS with a text of ours in what (at least 160 bytes) when the chain does not load. */
@@ -47,6 +54,11 @@ void net_tls_unref(struct net_tls **t);
  * Thread-safe. */
 void net_tls_ticket_keys(const u8 (*name)[16], const u8 (*aes)[32], const u8 (*hmac)[32],
 			 u32 count);
+
+/* Identities or their certificates have ended: a session that began with a client's certificate
+ * before this resumes no more; its client makes a whole handshake, where the certificate is judged
+ * anew. Only ever grows.  Thread-safe. */
+void net_tls_identity_epoch(u64 epoch);
 
 /* The answer to a sign request; an empty signature fails that handshake.  An id whose handshake is
  * gone is ignored. */

@@ -37,8 +37,10 @@ struct tls_conn *tls_conn_new(struct net_tls *tls, struct loop *l, struct conn *
 	t->loop = l;
 	t->conn = c;
 	ASSERT(fd >= 0);
-	ASSERT(tls->ctx != NULL);
-	t->ssl = SSL_new(tls->ctx);
+	ASSERT(tls->nserved > 0);
+	t->slot = tls->served[0].slot;
+	t->epoch = tls_ticket_epoch();
+	t->ssl = SSL_new(tls->served[0].ctx);
 	ASSERT(t->ssl != NULL);
 	b = tls_bio_new(t);
 	SSL_set_bio(t->ssl, b, b); /* takes b */

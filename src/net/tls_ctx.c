@@ -1,8 +1,9 @@
-/* tls_ctx: the TLS of one listener, made whole from a certificate chain and shared by reference, so
- * that a rotation is a new one while live connections keep theirs.
+/* tls_ctx: the TLS of one listener, made whole from its certificate chains and shared by reference,
+ * so that a rotation is a new one while live connections keep theirs.
  *
- * Owns the SSL_CTX and what it accepts: TLS 1.3 and 1.2, forward secrecy and AEAD only.  Fails
- * closed: what does not load is an error, never a weaker context (I01). */
+ * Owns an SSL_CTX a certificate, alike in all but that, and what they accept: TLS 1.3 and 1.2,
+ * forward secrecy and AEAD only.  Fails closed: what does not load is an error, never a weaker
+ * context (I01). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -117,17 +118,26 @@ static int alpn_cb(SSL *ssl, const u8 **out, u8 *out_n, const u8 *in, unsigned i
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* A ticket opens only on the listener that gave it, and only while its demands are the same. */
+static bool digest_slice(EVP_MD_CTX *md, struct slice s)
+{
+	u64 n = s.n;
+
+	return EVP_DigestUpdate(md, &n, sizeof(n)) == 1 && EVP_DigestUpdate(md, s.p, s.n) == 1;
+}
+
+/* A ticket opens only on the listener that gave it, with the certificate that its client has seen,
+ * and only while what is asked of clients is the same.  After the chain is there. */
 static bool session_context(SSL_CTX *ctx, const struct net_tls_options *o)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	u32 words[] = {o->listener, o->slot, o->min_version, o->request_client_cert};
-	u8 id[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
+	u32 words[] = {o->min_version, o->request_client_cert};
+	u8 leaf[EVP_MAX_MD_SIZE], id[EVP_MAX_MD_SIZE];
+	unsigned leaf_n = 0, n = 0;
 	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-		  EVP_DigestUpdate(md, words, sizeof(words)) == 1 &&
-		  EVP_DigestUpdate(md, o->client_ca_pem.p, o->client_ca_pem.n) == 1 &&
-		  EVP_DigestFinal_ex(md, id, &n) == 1 &&
+		  X509_digest(SSL_CTX_get0_certificate(ctx), EVP_sha256(), leaf, &leaf_n) == 1 &&
+		  digest_slice(md, slice_of(words, sizeof(words))) &&
+		  digest_slice(md, slice_of(leaf, leaf_n)) && digest_slice(md, o->name) &&
+		  digest_slice(md, o->client_ca_pem) && EVP_DigestFinal_ex(md, id, &n) == 1 &&
 		  SSL_CTX_set_session_id_context(ctx, id,
 						 MIN(n, (unsigned)SSL_MAX_SID_CTX_LENGTH)) == 1;
 
@@ -165,13 +175,16 @@ static void behaviour_set(SSL_CTX *ctx)
 	tls_ticket_use(ctx);
 }
 
-static enum err ctx_fill(SSL_CTX *ctx, const struct net_tls_options *o, char *what, size_t cap)
+static enum err ctx_fill(SSL_CTX *ctx, const struct net_tls_options *o, struct slice chain,
+			 char *what, size_t cap)
 {
 	behaviour_set(ctx);
-	if (!algorithms_set(ctx, o->min_version) || !session_context(ctx, o))
+	if (!algorithms_set(ctx, o->min_version))
 		return fail(what, cap, "this OpenSSL lacks what picket needs");
-	if (!chain_use(ctx, o->chain_pem))
+	if (!chain_use(ctx, chain))
 		return fail(what, cap, "the certificate chain does not load");
+	if (!session_context(ctx, o))
+		return fail(what, cap, "this OpenSSL lacks what picket needs");
 	if (!o->request_client_cert)
 		return E_OK;
 	if (!client_cas_use(ctx, o->client_ca_pem))
@@ -180,25 +193,37 @@ static enum err ctx_fill(SSL_CTX *ctx, const struct net_tls_options *o, char *wh
 	return E_OK;
 }
 
+static enum err served_make(struct net_tls *t, const struct net_tls_options *o,
+			    const struct net_tls_certificate *c, char *what, size_t cap)
+{
+	struct tls_served *s = &t->served[t->nserved++];
+
+	s->slot = c->slot;
+	/* Ephemeral keys come from OpenSSL's own provider, only the certificate's from ours. */
+	s->ctx = SSL_CTX_new_ex(tls_library(), "?provider=default", TLS_server_method());
+	ASSERT(s->ctx != NULL);
+	SSL_CTX_set_alpn_select_cb(s->ctx, alpn_cb, t);
+	SSL_CTX_set_client_hello_cb(s->ctx, tls_sni_choose, t);
+	return ctx_fill(s->ctx, o, c->chain_pem, what, cap);
+}
+
 enum err net_tls_new(const struct net_tls_options *o, struct net_tls **out, char *what, size_t cap)
 {
 	struct net_tls *t;
-	enum err e;
+	enum err e = E_OK;
 
 	ASSERT(o->sign != NULL && cap >= LIM_TLS_TEXT);
+	ASSERT(o->ncertificates > 0);
 	t = xcalloc(1, sizeof(*t));
 	t->magic = NET_TLS_MAGIC;
 	atomic_init(&t->refs, 1);
-	t->slot = o->slot;
 	t->protocols = o->protocols != 0 ? o->protocols : (u32)NET_RAW;
 	t->sign = o->sign;
 	t->sign_arg = o->sign_arg;
+	t->served = xcalloc(o->ncertificates, sizeof(*t->served));
 	ERR_clear_error();
-	/* Ephemeral keys come from OpenSSL's own provider, only the certificate's from ours. */
-	t->ctx = SSL_CTX_new_ex(tls_library(), "?provider=default", TLS_server_method());
-	ASSERT(t->ctx != NULL);
-	SSL_CTX_set_alpn_select_cb(t->ctx, alpn_cb, t);
-	e = ctx_fill(t->ctx, o, what, cap);
+	for (u32 i = 0; e == E_OK && i < o->ncertificates; i++)
+		e = served_make(t, o, &o->certificates[i], what, cap);
 	if (e != E_OK)
 		net_tls_unref(&t);
 	*out = t;
@@ -223,7 +248,9 @@ void net_tls_unref(struct net_tls **tp)
 	ASSERT(had > 0);
 	if (had > 1)
 		return;
-	SSL_CTX_free(t->ctx);
+	for (u32 i = 0; i < t->nserved; i++)
+		SSL_CTX_free(t->served[i].ctx);
+	free(t->served);
 	t->magic = 0;
 	free(t);
 }

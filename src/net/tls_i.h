@@ -19,14 +19,22 @@ enum {
 	LIM_TLS_CERTS = 32 * 1024, /* a client's certificate chain */
 	LIM_TLS_EXTRA = 128, /* steps for key updates and the like (each takes a few), and one more
 				per MiB */
+	LIM_TLS_NAME = 253,  /* bytes of a host name */
 	TLS_TICKET_LIFE_S = 8 * 3600,
+};
+
+/* One certificate, and a context for it that is otherwise like the others. */
+struct tls_served {
+	SSL_CTX *ctx;
+	u32 slot; /* which key signs */
 };
 
 struct net_tls {
 	u32 magic;
 	_Atomic u32 refs;
-	SSL_CTX *ctx;
-	u32 slot, protocols;
+	u32 protocols;
+	u32 nserved; /* 0: the default one */
+	struct tls_served *served;
 	tls_sign_fn *sign;
 	void *sign_arg;
 };
@@ -51,6 +59,8 @@ struct tls_conn {
 	struct tls_sign *sign; /* NULL: no signature is awaited */
 	char *error;	       /* LIM_TLS_TEXT bytes; NULL until it failed */
 	u64 bytes_in;
+	u64 epoch;   /* of identities, when it began */
+	u32 slot;    /* of the certificate that it gets */
 	u32 extra;   /* messages after the handshake that are not data */
 	u8 first[4]; /* the first bytes that came */
 	u8 first_n;
@@ -73,8 +83,16 @@ void tls_sign_enter(struct tls_conn *t);
 /* Called inside the handshake's job: asks, pauses the job, and fills the signature. */
 bool tls_sign_ask(u32 alg, struct slice tbs, u8 *sig, size_t cap, size_t *n);
 
+/* tls_sni.c */
+/* The host name of a server_name extension; empty: none that could be one. */
+struct slice tls_sni_name(struct slice extension);
+/* SSL_CTX_set_client_hello_cb(3); arg is the struct net_tls. */
+int tls_sni_choose(SSL *ssl, int *alert, void *arg);
+
 /* tls_ticket.c: the keys of net_tls_ticket_keys for this context. */
 void tls_ticket_use(SSL_CTX *ctx);
+/* What net_tls_identity_epoch has set. */
+u64 tls_ticket_epoch(void);
 
 /* tls_bio.c: a connection's socket, counted and capped. */
 BIO *tls_bio_new(struct tls_conn *t);

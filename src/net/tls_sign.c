@@ -93,7 +93,7 @@ static void sign_ask(struct tls_conn *t, struct tls_sign *s, u32 alg, struct sli
 	ASSERT(tbs.n > 0);
 	t->sign = s;
 	pending_add(s);
-	t->tls->sign(t->tls->sign_arg, t->loop, s->id, t->tls->slot, alg, shape, tbs);
+	t->tls->sign(t->tls->sign_arg, t->loop, s->id, t->slot, alg, shape, tbs);
 	/* Outside a job there is nothing to pause.  Whoever frees the connection meanwhile refuses
 	 * first (tls_conn_free), so this ends. */
 	while (s->state == SIGN_ASKED && ASYNC_get_current_job() != NULL && ASYNC_pause_job() == 1)

@@ -15,7 +15,8 @@
 
 enum {
 	LIM_SHARDS = 64,
-	LIM_TLS_SLOTS = CONF_LISTENERS + 1, /* 0: the built-in certificate; 1 + listener: its own */
+	/* 0: the built-in certificate; then those of listeners, then the sections. */
+	LIM_TLS_SLOTS = 1 + CONF_LISTENERS + CONF_CERTIFICATES,
 	LIM_SIGN_BYTES = 1024,
 	LIM_LOGIN_TAIL = 4096,	     /* messages.def */
 	LIM_SIGN_AGE_MS = 60 * 1000, /* no handshake waits longer */

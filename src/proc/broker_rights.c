@@ -81,6 +81,8 @@ enum err rights_identity(struct broker *b, const struct ipc_msg *m)
 		return E_IPC;
 	ch.roles = roles;
 	hub_identity_changed(b->hub, &ch);
+	if (i->status != STATUS_ACTIVE && i->status != STATUS_MUST_ROTATE)
+		net_tls_identity_epoch(i->generation);
 	shards_tell(b, SI_IDENTITY, i->identity_id, generation_new(b, i->generation, true));
 	return E_OK;
 }

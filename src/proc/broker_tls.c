@@ -111,33 +111,51 @@ static u32 slot_of(const struct broker *b, u32 listener)
 	return b->conf.listener[listener].certificate[0] == '\0' ? 0 : 1 + listener;
 }
 
-static struct net_tls *tls_make(struct broker *b, u32 listener, const struct blob *chain)
+/* All that a listener serves, its own first.  0: one of them has not come yet. */
+static u32 certificates_of(const struct broker *b, u32 listener,
+			   struct net_tls_certificate out[static 1 + CONF_CERTIFICATES])
 {
-	struct net_tls_options o = {.slot = slot_of(b, listener),
+	const struct conf_listener *l = &b->conf.listener[listener];
+
+	for (u32 i = 0; i < 1 + l->certificates; i++) {
+		u32 slot = i == 0 ? slot_of(b, listener)
+				  : 1u + CONF_LISTENERS + l->certificate_at[i - 1];
+		const struct blob *chain = b->chain[slot];
+		if (chain == NULL)
+			return 0;
+		out[i] = (struct net_tls_certificate){slot, slice_of(chain->b, chain->n)};
+	}
+	return 1 + l->certificates;
+}
+
+/* NULL: not everything is there, or it does not load. */
+static struct net_tls *tls_make(struct broker *b, u32 listener)
+{
+	const struct conf_listener *l = &b->conf.listener[listener];
+	struct net_tls_certificate certificates[1 + CONF_CERTIFICATES];
+	struct net_tls_options o = {.certificates = certificates,
+				    .ncertificates = certificates_of(b, listener, certificates),
 				    .min_version = b->conf.tls_min,
-				    .chain_pem = slice_of(chain->b, chain->n),
 				    .sign = shard_sign,
-				    .listener = listener,
-				    .protocols = protocols_of(&b->conf.listener[listener])};
+				    .name = slice_str(l->name),
+				    .protocols = protocols_of(l)};
 	struct net_tls *t = NULL;
 	char what[160];
 
-	if (net_tls_new(&o, &t, what, sizeof(what)) == E_OK)
+	if (o.ncertificates == 0 || net_tls_new(&o, &t, what, sizeof(what)) == E_OK)
 		return t;
-	log_msg(LOG_ERROR, "tls", "listener %s: its certificate does not load: %s",
-		b->conf.listener[listener].name, what);
+	log_msg(LOG_ERROR, "tls", "listener %s: a certificate does not load: %s", l->name, what);
 	return NULL;
 }
 
-/* New handshakes of this listener use the chain from now on. */
+/* New handshakes of this listener use what is there from now on. */
 static void tls_swap(struct broker *b, u32 listener)
 {
-	const struct blob *chain = b->chain[slot_of(b, listener)];
 	struct net_tls *t;
 
-	if (!b->conf.listener[listener].tls || chain == NULL)
+	if (!b->conf.listener[listener].tls)
 		return;
-	t = tls_make(b, listener, chain);
+	t = tls_make(b, listener);
 	if (t == NULL)
 		return; /* the old one goes on */
 	if (b->tls[listener] != NULL)
@@ -145,6 +163,16 @@ static void tls_swap(struct broker *b, u32 listener)
 	b->tls[listener] = t;
 	for (u32 i = 0; i < b->nshards; i++)
 		shard_tell(&b->shard[i], SI_TLS, listener, net_tls_ref(t));
+}
+
+static bool serves_slot(const struct broker *b, u32 listener, u32 slot)
+{
+	const struct conf_listener *l = &b->conf.listener[listener];
+	bool yes = slot_of(b, listener) == slot;
+
+	for (u32 i = 0; i < l->certificates; i++)
+		yes = yes || 1u + CONF_LISTENERS + l->certificate_at[i] == slot;
+	return yes;
 }
 
 void tls_renew(struct broker *b)
@@ -165,7 +193,7 @@ enum err tls_chain(struct broker *b, struct ipc_msg *m)
 	memcpy(b->chain[c->slot]->b, pem.p, pem.n);
 	munmap((void *)(uintptr_t)pem.p, pem.n);
 	for (u32 i = 0; i < b->conf.listeners; i++) {
-		if (slot_of(b, i) == c->slot)
+		if (serves_slot(b, i, c->slot))
 			tls_swap(b, i);
 	}
 	listeners_open(b);

@@ -130,11 +130,24 @@ void files_started(struct sup *s)
 }
 
 /* ---- requests ---- */
+/* The external certificates are those of the listeners, then the sections. */
+static const char *external_path(const struct conf *c, u32 file, u32 index)
+{
+	u32 section = index - CONF_LISTENERS;
+
+	if (index < c->listeners)
+		return file == FILE_EXTERNAL_CERT ? c->listener[index].certificate
+						  : c->listener[index].key;
+	if (index < CONF_LISTENERS || section >= c->certificates)
+		return "";
+	return file == FILE_EXTERNAL_CERT ? c->certificate[section].file
+					  : c->certificate[section].key;
+}
+
 static enum err open_named(struct sup *s, u32 file, u32 index, int *fd)
 {
 	/* While a new configuration is offered, keys judges the certificates that it names. */
 	const struct conf *c = s->phase == PH_OFFERED ? &s->next : &s->conf;
-	const struct conf_listener *l = index < c->listeners ? &c->listener[index] : NULL;
 	bool secret = files[file].secret;
 	const char *path;
 
@@ -142,7 +155,7 @@ static enum err open_named(struct sup *s, u32 file, u32 index, int *fd)
 	switch (file) {
 	case FILE_EXTERNAL_CERT:
 	case FILE_EXTERNAL_KEY:
-		path = l == NULL ? "" : file == FILE_EXTERNAL_CERT ? l->certificate : l->key;
+		path = external_path(c, file, index);
 		return path[0] == '\0' ? E_NOT_FOUND : open_checked(s, AT_FDCWD, path, secret, fd);
 	case FILE_AUTH_DIR:
 		*fd = fcntl(s->auth, F_DUPFD_CLOEXEC, 0);
@@ -344,6 +357,9 @@ bool files_check(struct sup *s, const struct conf *c)
 	}
 	if (ok && c->persistence && c->store_encryption && strcmp(c->store_key, "keys") != 0)
 		ok = check_store_key(s, c);
+	for (u32 i = 0; i < c->certificates && ok; i++)
+		ok = check_one(s, c->certificate[i].file, false, "certificate") &&
+		     check_one(s, c->certificate[i].key, true, "key");
 	if (!ok || c->bootstrap[0] == '\0')
 		return ok;
 	/* Only a first start uses it; later it may be gone. */

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from mqtt import Client
 from picket import BUILD, Picket
 
 
@@ -93,6 +94,30 @@ def test_resumption(picket):
             assert t.session_reused
 
 
+@pytest.mark.rows("TLS-TICKETREVOKE")
+def test_a_resumed_session_is_nobody(picket):
+    """It resumes encryption: who it is is asked in every CONNECT, and of a revoked identity the answer is no (I11)."""
+    secret = picket.add("resumer")
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        c = picket.tls()
+        c.maximum_version = version
+
+        def connect(session, *login):
+            s = c.wrap_socket(socket.create_connection(("127.0.0.1", picket.port), 5), server_hostname="localhost", session=session)
+            client = Client(s)
+            code = client.login("resumer", *login)[1]
+            return s.session_reused, code, s.session
+
+        _, code, session = connect(None, "resumer", secret)
+        assert code == 0
+        reused, code, _ = connect(session)  # without a word of who it is
+        assert reused and code == 5
+        reused, code, _ = connect(session, "resumer", "not the secret") if version == ssl.TLSVersion.TLSv1_2 else (True, 5, None)
+        assert reused and code == 5
+    picket.cli("device", "revoke", "resumer")
+    assert connect(session, "resumer", secret)[1] == 5
+
+
 def test_new_names_without_losing_anyone(make_picket):
     p = make_picket(plain=False)
     client = p.login("lamp", p.add("lamp"))
@@ -124,6 +149,63 @@ def other_ca(tmp_path):
     issue.folder = d
     issue.trust = lambda: ssl.create_default_context(cafile=str(d / "ca.crt"))
     return issue
+
+
+def test_certificates_by_name(make_picket, other_ca, tmp_path):
+    """SNI chooses; unknown names and none get the listener's own; each rotates by itself, and a bad new one changes nothing."""
+    d = other_ca.folder
+
+    def put(name, cn, key="P-256"):
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{key}", "-nodes", "-keyout", d / "n.key", "-out", d / "csr",
+                "-subj", f"/CN={cn}")
+        (d / "ext").write_text(f"subjectAltName=DNS:{name}.test,DNS:*.{name}.test\n")
+        openssl("x509", "-req", "-in", d / "csr", "-CA", d / "ca.crt", "-CAkey", d / "ca.key", "-CAcreateserial", "-days", 20,
+                "-extfile", d / "ext", "-out", d / "n.crt")
+        for f in ("crt", "key"):
+            (d / f"n.{f}").chmod(0o600)
+            (d / f"n.{f}").rename(d / f"{name}.{f}")
+
+    put("shop", "shop 1")
+    put("farm", "farm 1", "P-384")
+    config = "".join(f'certificate {n} {{ file = "{d}/{n}.crt" key = "{d}/{n}.key" }}\n' for n in ("shop", "farm"))
+    p = make_picket(plain=False, config=config, listener="certificates = {shop, farm}")
+
+    def served(name, version=ssl.TLSVersion.TLSv1_3):
+        c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        c.check_hostname, c.maximum_version = False, version
+        c.load_verify_locations(d / "ca.crt")
+        c.load_verify_locations(cadata=p.ca.read_text())
+        with socket.create_connection(("127.0.0.1", p.port), 5) as s, c.wrap_socket(s, server_hostname=name) as t:
+            return dict(x[0] for x in t.getpeercert()["subject"])["commonName"]
+
+    own = served(None)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        assert served("shop.test", version) == "shop 1" and served("eu.shop.test", version) == "shop 1"
+        assert served("farm.test", version) == "farm 1"
+        for name in (None, "elsewhere.test", "localhost", "a.b.shop.test"):
+            assert served(name, version) == own, name
+    secret = p.add("lamp")
+    c = ssl.create_default_context(cafile=str(d / "ca.crt"))
+    live = Client(c.wrap_socket(socket.create_connection(("127.0.0.1", p.port), 5), server_hostname="shop.test"))
+    assert live.login("lamp", "lamp", secret)[1] == 0
+    put("shop", "shop 2", "P-384")
+    reload(p)
+    wait_for(lambda: served("shop.test") == "shop 2")
+    assert served("farm.test") == "farm 1"
+    live.ping()
+    good = (d / "farm.crt").read_bytes()
+    (d / "farm.crt").write_text("rubbish")
+    assert "certificate farm: the certificate file holds no readable PEM" in reload(p, "reload_refused")
+    assert served("farm.test") == "farm 1" and served("shop.test") == "shop 2"
+    (d / "farm.crt").write_bytes(good)
+    p.conf.write_text(p.conf.read_text().replace("{shop, farm}", "{farm}"))
+    reload(p)
+    wait_for(lambda: served("shop.test") == own)
+    assert served("farm.test") == "farm 1"
+    live.ping()
+    os.kill(p.children()["keys"], signal.SIGKILL)  # it reads them all again
+    wait_for(lambda: "keys is back" in p.log())
+    assert served("farm.test") == "farm 1" and served("shop.test") == own
 
 
 def subject(issue, port):

@@ -331,6 +331,42 @@ static void test_interfaces(void **state)
 	    "name of a network interface, as wg0");
 }
 
+static void print_round(const char *text);
+
+static void test_certificates(void **state)
+{
+	good("certificate shop { file = /shop.crt key = /shop.key }\n"
+	     "listener a { certificates = {farm, shop} }\n"
+	     "certificate farm { file = /farm.crt key = /farm.key }\n"
+	     "listener b { bind = \"*:2\" certificates = {shop} }");
+	assert_int_equal(conf.certificates, 2);
+	assert_string_equal(conf.certificate[1].name, "farm");
+	assert_string_equal(conf.certificate[1].key, "/farm.key");
+	assert_int_equal(conf.listener[0].certificates, 2);
+	assert_int_equal(conf.listener[0].certificate_at[0], 1);
+	assert_int_equal(conf.listener[0].certificate_at[1], 0);
+	assert_int_equal(conf.listener[1].certificate_at[0], 0);
+	assert_true(conf_valid(&conf));
+	conf.listener[1].certificate_at[0] = 2;
+	assert_false(conf_valid(&conf));
+	print_round("certificate shop { file = \"/a b\" key = /k }\n"
+		    "listener a { certificates = {shop} }");
+	bad("certificate shop { file = /shop.crt }", 1, "certificate shop has no key",
+	    "give file and key, both paths of PEM files");
+	bad("certificate shop { file = shop.crt key = /k }", 1, "file is not an absolute path",
+	    "write the whole path, from / on");
+	bad("certificate Shop { file = /c key = /k }", 1,
+	    "a certificate's name is 1 to 31 of a-z 0-9 _ -", "as in: certificate shop { … }");
+	bad("\nlistener a { certificates = {shop} }", 2,
+	    "listener a names certificate shop, which no section defines",
+	    "define it: certificate NAME { file = \"…\" key = \"…\" }");
+	bad("certificate shop { file = /c key = /k }\n"
+	    "listener a { bind = \"127.0.0.1:1\" tls = off accept_risk = r certificates = {shop} }",
+	    2, "listener a has certificates, but tls is off", "say tls = on");
+	bad("certificate shop { fil = /c key = /k }", 1, "unknown option fil in certificate",
+	    "did you mean file?");
+}
+
 static void test_proxies(void **state)
 {
 	bad("listener x { proxy = on }", 1, "listener x has proxy = on and trusts no proxy",
@@ -430,6 +466,8 @@ static void print_round(const char *text)
 		fail_msg("line %u: %s\n%s", error.line, error.what, printed);
 	for (u32 i = 0; i < conf.listeners; i++)
 		again.listener[i].line = conf.listener[i].line;
+	for (u32 i = 0; i < conf.certificates; i++)
+		again.certificate[i].line = conf.certificate[i].line;
 	assert_memory_equal(&conf, &again, sizeof(conf));
 	assert_int_equal(conf_print(&again, &twice), E_OK);
 	assert_string_equal(printed, twice);
@@ -621,6 +659,7 @@ int main(void)
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_unix_sockets),
 		cmocka_unit_test(test_interfaces),
+		cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_load),

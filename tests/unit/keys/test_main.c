@@ -580,6 +580,47 @@ static void test_external(void **state)
 	X509_free(served);
 }
 
+/* A certificate of a section has a slot and a key of its own. */
+static void test_external_of_a_section(void **state)
+{
+	X509 *cert = make_external(clock_wall_ms()), *served;
+	u32 slot = 1 + CONF_LISTENERS + 1;
+
+	(void)state;
+	conf.certificates = 2;
+	for (u32 i = 0; i < conf.certificates; i++) {
+		snprintf(conf.certificate[i].name, sizeof(conf.certificate[i].name), "c%u", i);
+		snprintf(conf.certificate[i].file, CONF_PATH, "/etc/ext.crt");
+		snprintf(conf.certificate[i].key, CONF_PATH, "/etc/ext.key");
+	}
+	start();
+	wait_for(IPC_TLS_CHAIN, 3); /* ours and two */
+	assert_int_equal(slot_heard(), slot);
+	served = served_cert();
+	assert_int_equal(X509_cmp(cert, served), 0);
+	assert_int_equal(ask_sign(slot, SIGN_ECDSA_SHA256, verify_bytes()), E_OK);
+	assert_true(verifies(cert, verify_bytes()));
+	assert_int_equal(ask_sign(slot + 1, SIGN_ECDSA_SHA256, verify_bytes()), E_NOT_FOUND);
+	assert_int_equal(ask_sign(1, SIGN_ECDSA_SHA256, verify_bytes()), E_NOT_FOUND);
+	assert_int_equal(
+		ask_sign(1 + CONF_LISTENERS + CONF_CERTIFICATES, SIGN_ECDSA_SHA256, verify_bytes()),
+		E_NOT_FOUND);
+	put_file(FILE_EXTERNAL_KEY, SLICE_LIT("rubbish\n"));
+	assert_int_equal(reload(), E_CONFIG);
+	assert_non_null(memmem(w.heard[IPC_CONFIG_DONE].tail, w.heard[IPC_CONFIG_DONE].tail_n,
+			       "certificate c0: the key file holds no PEM key", 45));
+	conf.certificates = 1;
+	put_file(FILE_EXTERNAL_CERT, SLICE_LIT(""));
+	X509_free(cert);
+	cert = make_external(clock_wall_ms());
+	assert_int_equal(reload(), E_OK);
+	assert_int_equal(ask_sign(slot, SIGN_ECDSA_SHA256, verify_bytes()), E_NOT_FOUND);
+	assert_int_equal(ask_sign(slot - 1, SIGN_ECDSA_SHA256, verify_bytes()), E_OK);
+	conf.certificates = 0;
+	X509_free(cert);
+	X509_free(served);
+}
+
 static void test_external_is_taken_away(void **state)
 {
 	X509 *first = make_external(clock_wall_ms());
@@ -760,6 +801,7 @@ int main(void)
 		T(test_reload_with_new_names),
 		T(test_external),
 		T(test_external_is_taken_away),
+		T(test_external_of_a_section),
 		T(test_external_bad_at_start),
 		T(test_offers_taken_back),
 		T(test_lost_pepper),

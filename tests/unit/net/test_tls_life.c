@@ -14,6 +14,7 @@
 
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/x509v3.h>
 
 #include "keys/pem.h"
 #include "tls_pair.h"
@@ -239,10 +240,17 @@ static void check_tickets(int version)
 	assert_false(connect_again(a, version));
 	assert_non_null(kept);
 	assert_true(connect_again(a, version));
-	renewed =
-		make_tls_for(server_cert, 1, 12); /* a rotation of the certificate keeps sessions */
+	renewed = make_tls_for(server_cert, 1, 12); /* made anew from the same, as at a reload */
 	assert_true(connect_again(renewed, version));
 	net_tls_unref(&renewed);
+	signer.key = rsa_key; /* another certificate: its client sees it before it goes on */
+	renewed = make_tls_for(rsa_cert, 1, 12);
+	assert_false(connect_again(renewed, version));
+	net_tls_unref(&renewed);
+	signer.key = server_key;
+	SSL_SESSION_free(kept);
+	kept = NULL;
+	assert_false(connect_again(a, version));
 	rotate();
 	assert_true(connect_again(a, version));	 /* an older key still opens */
 	assert_false(connect_again(b, version)); /* another listener's ticket does not */
@@ -286,11 +294,144 @@ static void test_no_keys_no_resumption(void **state)
 	net_tls_unref(&t);
 }
 
+/* ---- resumption of clients with a certificate ---- */
+static struct net_tls *make_mutual(void)
+{
+	struct net_tls_certificate c = {.slot = 7};
+	struct net_tls_options o = {.certificates = &c,
+				    .ncertificates = 1,
+				    .min_version = 12,
+				    .request_client_cert = true,
+				    .sign = on_sign,
+				    .sign_arg = &signer,
+				    .name = SLICE_LIT("mutual")};
+	struct net_tls *t = NULL;
+	struct sbuf pem, ca_pem;
+	char what[160] = "";
+
+	assert_int_equal(pem_of_certs(server_cert, NULL, &pem), E_OK);
+	assert_int_equal(pem_of_certs(ca, NULL, &ca_pem), E_OK);
+	c.chain_pem = sbuf_slice(&pem);
+	o.client_ca_pem = sbuf_slice(&ca_pem);
+	assert_int_equal(net_tls_new(&o, &t, what, sizeof(what)), E_OK);
+	sbuf_free(&pem);
+	sbuf_free(&ca_pem);
+	return t;
+}
+
+/* A client's certificate of the CA, which ends in so many seconds. */
+static X509 *client_cert(EVP_PKEY *key, long seconds)
+{
+	X509 *x = X509_new();
+	X509V3_CTX v;
+	X509_EXTENSION *use;
+
+	X509V3_set_ctx_nodb(&v);
+	X509V3_set_ctx(&v, ca, x, NULL, NULL, 0);
+	use = X509V3_EXT_conf_nid(NULL, &v, NID_ext_key_usage, "clientAuth");
+	assert_true(X509_set_version(x, 2) == 1 && use != NULL);
+	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x), 77), 1);
+	assert_int_equal(X509_set_issuer_name(x, X509_get_subject_name(ca)), 1);
+	assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+						    (const u8 *)"esp07", -1, -1, 0),
+			 1);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -10));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), seconds));
+	assert_int_equal(X509_set_pubkey(x, key), 1);
+	assert_int_equal(X509_add_ext(x, use, -1), 1);
+	assert_true(X509_sign(x, ca_key, EVP_sha256()) > 0);
+	X509_EXTENSION_free(use);
+	return x;
+}
+
+/* One connection with that certificate (NULL: none).  -1: refused; else: was it resumed? */
+static int connect_with(struct net_tls *t, int version, X509 *cert, EVP_PKEY *key)
+{
+	SSL_CTX *ctx = client_ctx(ca);
+	struct pair p;
+	int reused = -1;
+
+	SSL_CTX_set_max_proto_version(ctx, version);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ctx, keep_session);
+	if (cert != NULL) {
+		assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
+		assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
+	}
+	signer_mode(SIGN_THREAD, 1);
+	pair_open(&p, t, ctx, "broker.test");
+	if (kept != NULL)
+		SSL_set_session(p.client, kept);
+	pair_run(&p);
+	if (p.server_done && p.client_done) {
+		pair_echo(&p);
+		reused = SSL_session_reused(p.client);
+		SSL_shutdown(p.client);
+	}
+	pair_close(&p);
+	return reused;
+}
+
+static void forget_session(void)
+{
+	SSL_SESSION_free(kept);
+	kept = NULL;
+}
+
+static void check_certificate_tickets(int version)
+{
+	struct net_tls *t = make_mutual();
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = client_cert(key, 3600), *brief;
+	static u64 epoch = 100;
+
+	rotate();
+	assert_int_equal(connect_with(t, version, cert, key), 0);
+	assert_int_equal(connect_with(t, version, cert, key), 1);
+	net_tls_identity_epoch(++epoch); /* somebody's identity has ended, perhaps this one's */
+	assert_int_equal(connect_with(t, version, cert, key), 0);
+	assert_int_equal(connect_with(t, version, cert, key), 1);
+	net_tls_identity_epoch(epoch - 50); /* it only grows */
+	assert_int_equal(connect_with(t, version, cert, key), 1);
+	forget_session();
+	/* Who proves nobody's identity loses nothing. */
+	assert_int_equal(connect_with(t, version, NULL, NULL), 0);
+	net_tls_identity_epoch(++epoch);
+	assert_int_equal(connect_with(t, version, NULL, NULL), 1);
+	forget_session();
+	/* Good when the session began, and not any more. */
+	brief = client_cert(key, 2);
+	assert_int_equal(connect_with(t, version, brief, key), 0);
+	assert_int_equal(connect_with(t, version, brief, key), 1);
+	while (X509_cmp_current_time(X509_get0_notAfter(brief)) > 0)
+		usleep(100000);
+	assert_int_equal(connect_with(t, version, brief, key), -1);
+	forget_session();
+	X509_free(brief);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	net_tls_unref(&t);
+}
+
+static void test_certificate_tickets_13(void **state)
+{
+	check_certificate_tickets(TLS1_3_VERSION);
+}
+
+static void test_certificate_tickets_12(void **state)
+{
+	check_certificate_tickets(TLS1_2_VERSION);
+}
+
 /* ---- what does not load ---- */
 static void test_bad_chains(void **state)
 {
-	struct net_tls_options o = {
-		.slot = 7, .min_version = 12, .sign = on_sign, .sign_arg = &signer};
+	struct net_tls_certificate c[2] = {{.slot = 7}, {.slot = 8}};
+	struct net_tls_options o = {.certificates = c,
+				    .ncertificates = 1,
+				    .min_version = 12,
+				    .sign = on_sign,
+				    .sign_arg = &signer};
 	static const char *const bad[] = {
 		"", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"};
 	struct net_tls *t = NULL;
@@ -299,18 +440,25 @@ static void test_bad_chains(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		o.chain_pem = slice_str(bad[i]);
+		c[0].chain_pem = slice_str(bad[i]);
 		what[0] = '\0';
 		assert_int_equal(net_tls_new(&o, &t, what, sizeof(what)), E_TLS);
 		assert_null(t);
 		assert_non_null(strstr(what, "the certificate chain does not load"));
 	}
 	assert_int_equal(pem_of_certs(server_cert, NULL, &pem), E_OK);
-	o.chain_pem = sbuf_slice(&pem);
+	c[0].chain_pem = sbuf_slice(&pem);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) { /* all or nothing */
+		c[1].chain_pem = slice_str(bad[i]);
+		o.ncertificates = 2;
+		assert_int_equal(net_tls_new(&o, &t, what, sizeof(what)), E_TLS);
+		assert_null(t);
+	}
+	o.ncertificates = 1;
 	o.request_client_cert = true; /* and no CA for them: refused, never served without (I01) */
 	assert_int_equal(net_tls_new(&o, &t, what, sizeof(what)), E_TLS);
 	assert_non_null(strstr(what, "the CA of client certificates does not load"));
-	o.client_ca_pem = o.chain_pem;
+	o.client_ca_pem = c[0].chain_pem;
 	assert_int_equal(net_tls_new(&o, &t, what, sizeof(what)), E_OK);
 	net_tls_unref(&t);
 	sbuf_free(&pem);
@@ -399,6 +547,8 @@ int main(void)
 		cmocka_unit_test(test_tickets_13),
 		cmocka_unit_test(test_tickets_12),
 		cmocka_unit_test(test_no_keys_no_resumption),
+		cmocka_unit_test(test_certificate_tickets_13),
+		cmocka_unit_test(test_certificate_tickets_12),
 		cmocka_unit_test(test_bad_chains),
 		cmocka_unit_test(test_client),
 	};

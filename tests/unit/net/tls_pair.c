@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,8 +36,9 @@ struct signer signer = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_
 
 static void sign_one(struct request *r)
 {
-	enum err e = sign_handshake(signer.key, r->shape, r->alg, slice_of(r->bytes, r->n), r->sig,
-				    &r->sig_n);
+	EVP_PKEY *key = r->slot == 7 ? signer.key : signer.more[r->slot - 8];
+	enum err e =
+		sign_handshake(key, r->shape, r->alg, slice_of(r->bytes, r->n), r->sig, &r->sig_n);
 
 	signer.last = e;
 }
@@ -64,13 +66,14 @@ void on_sign(void *arg, struct loop *l, u64 id, u32 slot, u32 alg, u32 shape, st
 	struct request *r = &scratch;
 
 	assert_ptr_equal(arg, &signer);
-	assert_int_equal(slot, 7);
+	assert_true(slot >= 7 && slot < 8 + ARRAY_LEN(signer.more));
 	assert_true(bytes.n <= sizeof(r->bytes));
 	pthread_mutex_lock(&signer.lock);
 	signer.asked++;
+	signer.last_slot = slot;
 	if (signer.how == SIGN_THREAD)
 		r = &signer.q[signer.queued];
-	*r = (struct request){.id = id, .alg = alg, .shape = shape, .n = bytes.n};
+	*r = (struct request){.id = id, .slot = slot, .alg = alg, .shape = shape, .n = bytes.n};
 	memcpy(r->bytes, bytes.p, bytes.n);
 	if (signer.how == SIGN_THREAD) {
 		signer.queued++;
@@ -121,6 +124,18 @@ static X509 *issue(EVP_PKEY *key, const X509 *like)
 	return x;
 }
 
+X509 *make_cert(EVP_PKEY **key, const char *name, const char *other)
+{
+	struct names n = {0};
+	X509 *cert;
+
+	assert_int_equal(names_add_dns(&n, name), E_OK);
+	if (other != NULL)
+		assert_int_equal(names_add_dns(&n, other), E_OK);
+	assert_int_equal(cert_make_server(ca_key, ca, &n, clock_wall_ms(), key, &cert), E_OK);
+	return cert;
+}
+
 int suite_setup(void **state)
 {
 	struct names n = {0};
@@ -166,17 +181,22 @@ int suite_teardown(void **state)
 
 struct net_tls *make_tls_for(X509 *cert, u32 listener, u32 min)
 {
-	struct net_tls_options o = {.slot = 7,
+	struct net_tls_certificate c = {.slot = 7};
+	char name[16];
+	struct net_tls_options o = {.certificates = &c,
+				    .ncertificates = 1,
 				    .min_version = min,
 				    .sign = on_sign,
 				    .sign_arg = &signer,
-				    .listener = listener};
+				    .name = slice_of(name, sizeof(name))};
 	struct net_tls *t = NULL;
 	struct sbuf pem;
 	char what[160] = "";
 
 	assert_int_equal(pem_of_certs(cert, NULL, &pem), E_OK);
-	o.chain_pem = sbuf_slice(&pem);
+	memset(name, 0, sizeof(name));
+	snprintf(name, sizeof(name), "l%u", listener);
+	c.chain_pem = sbuf_slice(&pem);
 	assert_int_equal(net_tls_new(&o, &t, what, sizeof(what)), E_OK);
 	sbuf_free(&pem);
 	return t;

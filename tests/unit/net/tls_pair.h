@@ -22,7 +22,7 @@ extern struct loop loop;
 enum { QUEUE = 64 };
 struct request {
 	u64 id;
-	u32 alg, shape;
+	u32 slot, alg, shape;
 	size_t n;
 	u8 bytes[1024];
 	size_t sig_n;
@@ -36,7 +36,9 @@ struct signer {
 	pthread_cond_t cond;
 	bool stop;
 	enum how how;
-	EVP_PKEY *key;
+	EVP_PKEY *key;	   /* of slot 7 */
+	EVP_PKEY *more[2]; /* of slots 8 and 9 */
+	u32 last_slot;
 	u32 asked, queued, answered; /* queue: [0, answered) done, [answered, queued) waiting */
 	u32 batch;		     /* answer only when so many wait, last first */
 	enum err last;
@@ -54,6 +56,8 @@ void signer_deliver(void);
  * same name. */
 extern EVP_PKEY *ca_key, *server_key, *rsa_key, *p384_key;
 extern X509 *ca, *server_cert, *rsa_cert, *p384_cert, *other_ca;
+/* A certificate of the CA for up to two names, with a key of its own; the caller frees both. */
+X509 *make_cert(EVP_PKEY **key, const char *name, const char *other);
 int suite_setup(void **state);
 int suite_teardown(void **state);
 struct net_tls *make_tls_for(X509 *cert, u32 listener, u32 min);
