@@ -38,9 +38,9 @@ tsan: deps-test
 	@test -f $(BUILD)-tsan/build.ninja || CC=clang meson setup $(BUILD)-tsan $(MESON_TSAN) >/dev/null
 	@ninja -C $(BUILD)-tsan --quiet && meson test -C $(BUILD)-tsan --suite threads --print-errorlogs
 
-## make system       real clients against the release build: interop, journeys, attacks, sandbox
+## make system       real clients against the release build: interop, a browser, journeys, attacks, sandbox
 system: build deps-test
-	@/usr/bin/python3 -m pytest -q tests/system tests/conformance tests/interop tests/attacks tests/sandbox tests/journeys tests/durability
+	@/usr/bin/python3 -m pytest -q tests/system tests/conformance tests/interop tests/browser tests/attacks tests/sandbox tests/journeys tests/durability
 
 ## make fuzz         every fuzz target; SECONDS=600 each by default
 fuzz: deps-test

@@ -21,10 +21,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
+#include "proc/canary.h"
 #include "proc/sandbox.h"
 #include "proc/supervisor.h"
 
-enum { TRIES = 4, WAIT_S = 15, REACH_MS = 20 * 1000, RETRY_MS = 100 };
+enum { ANSWER = 1024, TRIES = 4, WAIT_S = 15, REACH_MS = 20 * 1000, RETRY_MS = 100 };
 
 struct attempt {
 	const struct conf_listener *l;
@@ -146,17 +147,21 @@ static void attempt_end(struct attempt *a)
 
 static bool attempt_send(struct attempt *a)
 {
-	u8 b[512];
-	struct wr w = wr_of(b, sizeof(b));
+	u8 words[512], b[1024];
+	struct wr w = wr_of(words, sizeof(words)), wrapped = wr_of(b, sizeof(b));
 	size_t n;
 
 	put_connect(&w, a->v5, a->credentials);
 	put_subscribe(&w, a->v5);
 	put_publish(&w, a->v5);
+	if (!a->l->mqtt) {
+		stranger_wrap(&wrapped, a->l->websocket_path, wr_done(&w));
+		w = wrapped;
+	}
 	ASSERT(w.err == E_OK);
 	if (a->tls != NULL)
-		return tls_client_write(a->tls, b, w.n, &n) == E_OK && n == w.n;
-	return send(a->fd, b, w.n, MSG_NOSIGNAL) == (ssize_t)w.n;
+		return tls_client_write(a->tls, w.p, w.n, &n) == E_OK && n == w.n;
+	return send(a->fd, w.p, w.n, MSG_NOSIGNAL) == (ssize_t)w.n;
 }
 
 /* Behind a PROXY header that says nothing of a client, it comes from where it comes from. */
@@ -210,32 +215,42 @@ static bool is_refusal(struct slice s, bool v5)
 	return s.n == 0 || (s.n >= 4 && s.n == (size_t)s.p[1] + 2 && may_be_refusal(s, v5));
 }
 
+static enum err attempt_recv(struct attempt *a, u8 *b, size_t cap, size_t *got)
+{
+	ssize_t r;
+
+	if (a->tls != NULL)
+		return tls_client_read(a->tls, b, cap, got);
+	r = recv(a->fd, b, cap, 0);
+	*got = r > 0 ? (size_t)r : 0;
+	return r > 0 ? E_OK : r == 0 || errno == ECONNRESET ? E_EOF : E_MORE;
+}
+
 /* Until the end, or until it is no refusal; false: neither came. */
 static bool attempt_read(struct attempt *a, u8 *b, size_t cap, size_t *n)
 {
+	u8 heard[ANSWER];
+	size_t heard_n = 0, got = 0;
+	enum err e = E_OK;
+
+	ASSERT(cap >= sizeof(heard));
 	*n = 0;
-	while (*n < cap && may_be_refusal(slice_of(b, *n), a->v5)) {
-		size_t got = 0;
-		enum err e;
-		if (a->tls != NULL) {
-			e = tls_client_read(a->tls, b + *n, cap - *n, &got);
-		} else {
-			ssize_t r = recv(a->fd, b + *n, cap - *n, 0);
-			e = r > 0 ? E_OK : r == 0 || errno == ECONNRESET ? E_EOF : E_MORE;
-			got = r > 0 ? (size_t)r : 0;
-		}
-		if (e == E_MORE)
-			return false;
-		if (e != E_OK)
-			return true; /* closed, in whatever way */
-		*n += got;
+	while (e == E_OK && heard_n < sizeof(heard) && may_be_refusal(slice_of(b, *n), a->v5)) {
+		e = attempt_recv(a, heard + heard_n, sizeof(heard) - heard_n, &got);
+		heard_n += e == E_OK ? got : 0;
+		if (a->l->mqtt)
+			memcpy(b, heard, heard_n);
+		if (a->l->mqtt)
+			*n = heard_n;
+		else
+			*n = stranger_unwrap(slice_of(heard, heard_n), b);
 	}
-	return true;
+	return e != E_MORE; /* else closed, in whatever way */
 }
 
 static int attempt_judge(struct attempt *a)
 {
-	u8 b[1024];
+	u8 b[ANSWER];
 	size_t n;
 	bool ended = attempt_read(a, b, sizeof(b), &n);
 	const char *who = a->credentials ? "with made-up credentials" : "without credentials";

@@ -43,7 +43,7 @@ static pid_t serve(const struct answer *a, u16 *port)
 		u8 b[512];
 		int c = accept(fd, NULL, NULL);
 		ssize_t got = recv(c, b, sizeof(b), 0);
-		struct slice s = got > 8 && b[8] == 5 ? a->v5 : a->v3;
+		struct slice s = got > 0 && memmem(b, (size_t)got, "MQTT\x05", 5) ? a->v5 : a->v3;
 		if (s.n != 0 && send(c, s.p, s.n, MSG_NOSIGNAL) < 0)
 			_exit(1);
 		close(c);
@@ -63,7 +63,7 @@ static int canary(struct conf *c)
 	return WEXITSTATUS(status);
 }
 
-static int against(struct answer a)
+static int against_what(struct answer a, bool websocket)
 {
 	static struct conf c;
 	u16 port;
@@ -74,10 +74,16 @@ static int against(struct answer a)
 	c.listener[0].tls = false;
 	snprintf(c.listener[0].address, sizeof(c.listener[0].address), "127.0.0.1");
 	c.listener[0].port = port;
+	c.listener[0].mqtt = !websocket;
 	result = canary(&c);
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 	return result;
+}
+
+static int against(struct answer a)
+{
+	return against_what(a, false);
 }
 
 #define BYTES(lit) SLICE_LIT(lit)
@@ -117,6 +123,37 @@ static void test_alarms(void **state)
 			 CANARY_NOT_REFUSED);
 }
 
+/* Where only WebSocket is spoken: the same, in frames. */
+static void test_websocket(void **state)
+{
+#define YES "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+#define BYE "\x88\x02\x03\xf0"
+	struct slice no3 = BYTES(YES "\x82\x04\x20\x02\x00\x05" BYE),
+		     no5 = BYTES(YES "\x82\x05\x20\x03\x00\x87\x00" BYE);
+
+	assert_int_equal(against_what((struct answer){no3, no5}, true), CANARY_REFUSED);
+	assert_int_equal(against_what((struct answer){BYTES(YES BYE), BYTES(YES)}, true),
+			 CANARY_REFUSED);
+	assert_int_equal(against_what((struct answer){SLICE_NONE, SLICE_NONE}, true),
+			 CANARY_REFUSED);
+	assert_int_equal(
+		against_what((struct answer){BYTES(YES "\x82\x04\x20\x02\x00\x00"), no5}, true),
+		CANARY_NOT_REFUSED);
+	assert_int_equal(against_what((struct answer){no3, BYTES(YES "\x82\x02\x20\x03\x82\x03"
+								     "\x00\x00\x00")},
+				      true),
+			 CANARY_NOT_REFUSED);
+	assert_int_equal(against_what((struct answer){BYTES(YES "\x82\x04\x20\x02\x00\x05\x82"
+								"\x05\x90\x03\x00\x01\x01" BYE),
+						      no5},
+				      true),
+			 CANARY_NOT_REFUSED);
+	/* It was not even asked. */
+	assert_int_equal(
+		against_what((struct answer){no3, BYTES("HTTP/1.1 404 Not Found\r\n\r\n")}, true),
+		CANARY_NOT_REFUSED);
+}
+
 /* Where strangers are welcome there is nothing to try. */
 static void test_anonymous_is_left_out(void **state)
 {
@@ -145,9 +182,8 @@ static void test_network_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_alarms),
-		cmocka_unit_test(test_anonymous_is_left_out),
+		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_alarms),
+		cmocka_unit_test(test_websocket),    cmocka_unit_test(test_anonymous_is_left_out),
 		cmocka_unit_test(test_network_list),
 	};
 
