@@ -64,7 +64,7 @@ static const struct text_row reasons[] = {
 	 "it must offer ECDSA or RSA with SHA-256 or SHA-384"},
 	{SSL_R_NO_SUITABLE_KEY_SHARE, "no shared curve", "it must offer X25519, P-256 or P-384"},
 	{SSL_R_NO_SHARED_GROUPS, "no shared curve", "it must offer X25519, P-256 or P-384"},
-	{SSL_R_HTTP_REQUEST, "plain HTTP on a TLS port", "it must use https or wss"},
+	{SSL_R_HTTP_REQUEST, "plain HTTP on a TLS port", "it must use wss"},
 	{SSL_R_HTTPS_PROXY_REQUEST, "an HTTP proxy request on a TLS port", "this is no proxy"},
 	{SSL_R_NO_APPLICATION_PROTOCOL, "no shared protocol",
 	 "by ALPN it wants another one than mqtt"},
@@ -98,7 +98,7 @@ static const char *plain_speaker(const u8 *p, size_t n)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_LEN(http); i++) {
 		if (n >= 4 && memcmp(p, http[i], 4) == 0)
-			return "plain HTTP on a TLS port - it must use https or wss";
+			return "plain HTTP on a TLS port - it must use wss";
 	}
 	if (p[0] == 0x10)
 		return "plain MQTT on a TLS port - it must use TLS (mosquitto_pub --cafile, "
