@@ -28,7 +28,7 @@ def reload(p):
 
 def status_of(p, **request):
     s = p.socket("tls")
-    s.sendall(ws.upgrade(**request))
+    s.sendall(ws.upgrade(**({"path": "/"} | request)))
     status = ws.read_head(s)[0]
     s.close()
     return status
