@@ -191,8 +191,23 @@ static json_t *row_text(const char *s, size_t cap)
 #define ROW_NUMBERS(X) \
 	X(connected_wall_ms) X(last_in_ms_ago) X(msgs_in) X(msgs_out) X(bytes_in) \
 	X(bytes_out) X(denied) X(dropped) X(version) X(keep_alive_s) X(subscriptions) \
-	X(queued) X(inflight) X(shard) X(kind) X(online) X(clean) X(quirks)
+	X(queued) X(inflight) X(shard) X(kind) X(online) X(clean)
 /* clang-format on */
+
+/* Those that were seen: how often of the identity, and whether this session showed it. */
+static json_t *quirks_json(const struct client_row *row)
+{
+	json_t *j = json_object();
+
+	for (u32 q = 0; q < QUIRK_N; q++) {
+		bool here = (row->quirks >> q & 1) != 0;
+		if (here || row->quirk[q] != 0)
+			json_object_set_new(j, quirk_name((enum quirk)q),
+					    json_pack("{s:i, s:b}", "count", (int)row->quirk[q],
+						      "session", (int)here));
+	}
+	return j;
+}
 
 static json_t *row_json(const struct client_row *row)
 {
@@ -204,6 +219,7 @@ static json_t *row_json(const struct client_row *row)
 #define X(field) json_object_set_new(j, #field, num(row->field));
 	ROW_NUMBERS(X)
 #undef X
+	json_object_set_new(j, "quirks", quirks_json(row));
 	return j;
 }
 

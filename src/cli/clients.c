@@ -1,5 +1,6 @@
 /* clients: the noun client: sessions and their connections. */
 #include "base/clock.h"
+#include "base/quirk.h"
 #include "cli/client.h"
 #include "cli/out.h"
 
@@ -79,6 +80,33 @@ int cmd_client_list(struct cli *c)
 	return CLI_DONE;
 }
 
+/* Harmless, so after everything else; counted for the identity, whose sessions may differ. */
+static void show_quirks(struct cli *c, const json_t *quirks)
+{
+	const json_t *q;
+	const char *name;
+	void *it;
+
+	if (json_object_size(quirks) == 0)
+		return;
+	fputs("quirks            (harmless; counted for the identity, * in this session)\n",
+	      c->out);
+	for (it = json_object_iter((json_t *)(uintptr_t)quirks); it != NULL;
+	     it = json_object_iter_next((json_t *)(uintptr_t)quirks, it)) {
+		enum quirk known;
+		name = json_object_iter_key(it);
+		q = json_object_iter_value(it);
+		known = quirk_find(name);
+		fprintf(c->out, "%c %6llu  %s",
+			json_is_true(json_object_get(q, "session")) ? '*' : ' ',
+			(unsigned long long)number(q, "count"),
+			known < QUIRK_N ? quirk_name(known) : "unknown");
+		if (known < QUIRK_N)
+			fprintf(c->out, ": %s", quirk_text(known));
+		fputc('\n', c->out);
+	}
+}
+
 static void show_row(struct cli *c, const json_t *row)
 {
 	const json_t *v;
@@ -89,12 +117,13 @@ static void show_row(struct cli *c, const json_t *row)
 	     it = json_object_iter_next((json_t *)(uintptr_t)row, it)) {
 		key = json_object_iter_key(it);
 		v = json_object_iter_value(it);
-		if (json_is_string(v) && json_string_length(v) == 0)
+		if (json_is_object(v) || (json_is_string(v) && json_string_length(v) == 0))
 			continue;
 		fprintf(c->out, "%-17s ", key);
 		out_member(c->out, row, key);
 		fputc('\n', c->out);
 	}
+	show_quirks(c, json_object_get(row, "quirks"));
 	fputc('\n', c->out);
 }
 

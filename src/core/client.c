@@ -235,6 +235,8 @@ void core_closed(struct core *c, struct client *cl, enum err why)
 	OBJ_CHECK(c, CORE_MAGIC);
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	core_enter(c);
+	if (cl->state == C_LIVE && why == E_EOF)
+		quirk(cl->session, QUIRK_no_disconnect);
 	if (cl->state != C_CLOSING)
 		client_gone(c, cl, why);
 	cl->state = C_CLOSING;

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/err.h"
+#include "base/quirk.h"
 #include "base/wheel.h"
 #include "rights/rights.h"
 #include "store/store.h"
@@ -273,7 +274,9 @@ struct client_info {
 	u64 connected_wall_ms, last_in_ms_ago, msgs_in, msgs_out, bytes_in, bytes_out, denied,
 		dropped;
 	u32 version, keep_alive_s, subscriptions, inflight, kind;
-	u32 queued; /* what waits, in memory or on disk */
+	u32 quirks;	    /* that the session has shown: bits of enum quirk */
+	u16 quirk[QUIRK_N]; /* how often each was seen of its identity; 65,535: or more */
+	u32 queued;	    /* what waits, in memory or on disk */
 	u64 queued_bytes;
 	u32 stored; /* so many of queued are on disk only */
 	u32 expiry_s;

@@ -189,8 +189,8 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 {
 	struct hello *h = cl->hello;
 	u64 described = c->ops.described;
-	struct session *s;
-	bool present;
+	struct session *s = h->home->session;
+	bool present, open = s != NULL && s->client != NULL;
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	s = login_session(c, h, p->clean_start, &present);
@@ -222,6 +222,8 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 		return;
 	}
 	c->stats.logins_ok++;
+	cl->fresh = !present;
+	quirks_login(cl, p, open);
 	event_client(c, cl, EV_CONNECT, E_OK, present ? "session resumed" : "session new");
 	hello_free(cl);
 	if (cl->waits == NULL)

@@ -43,6 +43,7 @@ static void hub_free_principals(struct hub *h)
 	while ((p = map_next(&h->principals, &pos)) != NULL) {
 		ASSERT(p->refs == 0);
 		free(atomic_load(&p->grant));
+		free(atomic_load(&p->quirks));
 		free(p);
 	}
 	map_free(&h->principals);

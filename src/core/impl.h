@@ -78,6 +78,8 @@ struct client {
 	u32 max_packet;	   /* what it accepts */
 	u32 credential;	   /* the number of the one it came with; 0: none */
 	bool wants_words;  /* Request Problem Information */
+	bool fresh;	   /* its session began with it */
+	u16 pinged_s;	   /* quirks.c: when it sent PINGREQ last */
 	struct outq out;
 	struct aliases *aliases; /* alias.c; NULL: none was used yet */
 	struct waits *waits;	 /* answers that wait for the store; NULL: none */
@@ -144,6 +146,7 @@ struct session {
 	bool stranded; /* strand.c looks after it */
 	bool handing;  /* its shared messages are being handed on: it takes none */
 	u32 denied, dropped;
+	u32 quirks;	      /* those it has shown: bits of enum quirk */
 	struct timer timer;   /* away: the end, or the will before it */
 	u64 ends_ms, will_ms; /* UINT64_MAX: not */
 };
@@ -240,6 +243,19 @@ const struct core_limits *client_limits(const struct client *cl);
 /* ---- goodbye.c ---- */
 /* Why the connection is about to be closed, to who can be told. */
 void goodbye(struct core *c, struct client *cl, enum err why);
+
+/* ---- quirks.c ---- */
+void quirk(struct session *s, enum quirk q);
+/* How often each was seen of an identity; what is beyond 65,535 is not told. */
+void quirks_read(const struct principal *pr, u16 out[QUIRK_N]);
+/* open: an older connection of it was, too. */
+void quirks_login(struct client *cl, const struct pkt_connect *p, bool open);
+void quirks_ping(const struct core *c, struct client *cl);
+void quirks_publish(struct client *cl, const struct pkt_publish *p, bool again);
+/* It said something after a silence longer than its keep alive; or has none. */
+void quirks_silent(struct client *cl);
+/* Its packet's length was written longer than it needs. */
+void quirks_padded(struct client *cl);
 
 /* ---- login.c ---- */
 void on_connect(struct core *c, struct client *cl, const struct frame *f, struct slice body);

@@ -11,6 +11,7 @@ static void on_ping(struct core *c, struct client *cl, const struct frame *f, st
 	struct wr w = client_wr(c, cl, 2);
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
+	quirks_ping(c, cl);
 	pkt_ping_encode(&w, PKT_PINGRESP); /* SPEC MQTT-3.12.4-1 */
 	client_wr_done(c, cl, &w);
 }
@@ -108,6 +109,8 @@ static size_t packet_one(struct core *c, struct client *cl, struct slice in)
 	}
 	ASSERT(size >= 2);
 	cl->packet_ms = 0;
+	if (UNLIKELY(f.header_len > 2 && in.p[f.header_len - 1] == 0))
+		quirks_padded(cl);
 	row->fn(c, cl, &f, slice_of(in.p + f.header_len, f.body_len));
 	if (UNLIKELY(c->again)) {
 		c->again = false;
@@ -129,6 +132,8 @@ size_t core_input(struct core *c, struct client *cl, struct slice bytes)
 	OBJ_CHECK(cl, CLIENT_MAGIC);
 	ASSERT(cl->core == c);
 	core_enter(c);
+	if (UNLIKELY(c->now_ms > cl->last_in_ms + cl->keep_alive_s * 1000ull))
+		quirks_silent(cl);
 	cl->last_in_ms = c->now_ms;
 	while (used < bytes.n && client_reads(cl)) {
 		n = packet_one(c, cl, slice_skip(bytes, used));

@@ -42,7 +42,9 @@ static void info_of(const struct core *c, const struct session *s, struct client
 				  .expiry_s = s->expiry_s,
 				  .inflight = s->out.n,
 				  .kind = g->kind,
+				  .quirks = s->quirks,
 				  .clean = s->clean};
+	quirks_read(s->who->pr, i->quirk);
 	if (s->client != NULL)
 		info_of_client(c, s->client, i);
 }

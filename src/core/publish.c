@@ -162,9 +162,12 @@ static bool window_full(const struct client *cl)
 	u32 most = client_limits(cl)->receive_maximum;
 
 	OBJ_CHECK(cl, CLIENT_MAGIC);
-	if (cl->version != MQTT_5)
-		most = MAX(most, (u32)V3_WINDOW_MIN);
-	return cl->session->in.n >= most;
+	if (cl->session->in.n < most)
+		return false;
+	if (cl->version == MQTT_5 || cl->session->in.n >= V3_WINDOW_MIN)
+		return true;
+	quirk(cl->session, QUIRK_window_large);
+	return false;
 }
 
 static enum err publish_check(struct client *cl, struct pkt_publish *p)
@@ -240,6 +243,8 @@ void on_publish(struct core *c, struct client *cl, const struct frame *f, struct
 	}
 	if (UNLIKELY(c->ops.press != PRESS_NONE) && !again && publish_held(c, cl, &p))
 		return;
+	if (UNLIKELY(p.dup || again))
+		quirks_publish(cl, &p, again);
 	cl->msgs_in++;
 	c->stats.msgs_in++;
 	if (again) /* SPEC MQTT-4.3.3-10 */

@@ -172,8 +172,10 @@ static enum err on_puback(struct core *c, struct session *s, const struct pkt_ac
 	struct flight *x = flights_find(&s->out, p->packet_id);
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (x == NULL)
-		return E_OK; /* late, after a resend; harmless */
+	if (x == NULL) { /* late, after a resend; harmless */
+		quirk(s, QUIRK_ack_unknown);
+		return E_OK;
+	}
 	if (x->qos != 1)
 		return E_PROTO;
 	flight_done(c, s, x);
@@ -188,6 +190,7 @@ static enum err on_pubrec(struct core *c, struct session *s, const struct pkt_ac
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (x == NULL) {
+		quirk(s, QUIRK_ack_unknown);
 		if (p->reason < REASON_FAILED)
 			answer_ack(c, s->client, 0, PKT_PUBREL, p->packet_id, REASON_UNKNOWN);
 		return E_OK;
@@ -211,8 +214,10 @@ static enum err on_pubcomp(struct core *c, struct session *s, const struct pkt_a
 	struct flight *x = flights_find(&s->out, p->packet_id);
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (x == NULL)
+	if (x == NULL) {
+		quirk(s, QUIRK_ack_unknown);
 		return E_OK;
+	}
 	if (x->qos != 2 || x->m != NULL)
 		return E_PROTO;
 	flight_done(c, s, x);
@@ -225,6 +230,8 @@ static enum err on_pubrel(struct core *c, struct session *s, const struct pkt_ac
 	u64 ticket = 0;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
+	if (!known)
+		quirk(s, QUIRK_release_unknown);
 	if (known && s->durable != NULL) {
 		record_pid(c, s, p->packet_id, false);
 		ticket = ops_now(c);

@@ -438,6 +438,8 @@ void on_unsubscribe(struct core *c, struct client *cl, const struct frame *f, st
 		codes[n] = i == HOLE ? CODE_NO_SUBSCRIPTION : 0;
 		if (i != HOLE)
 			subs_forget(c, s, i);
+		else
+			quirk(s, QUIRK_unsubscribe_unknown);
 	}
 	ack_codes(c, cl, PKT_UNSUBACK, p.packet_id,
 		  cl->version == MQTT_5 ? slice_of(codes, n) : SLICE_NONE);

@@ -83,7 +83,7 @@ static struct principal *principal_idle_begin(struct hub *h, struct principal *p
 {
 	ASSERT(!p->idle && p->refs == 0);
 	if (atomic_load(&p->rate_messages_us) == 0 && atomic_load(&p->rate_bytes_us) == 0 &&
-	    atomic_load(&p->rate_replay_us) == 0)
+	    atomic_load(&p->rate_replay_us) == 0 && atomic_load(&p->quirks) == NULL)
 		return p;
 	p->idle = true;
 	h->nidle++;
@@ -196,6 +196,7 @@ void principal_unref(struct hub *h, struct principal **pp)
 	if (g != NULL)
 		epoch_retire(&h->epoch, &g->gc, grant_drop);
 	p->magic = 0;
+	free(atomic_load(&p->quirks));
 	free(p);
 }
 

@@ -9,6 +9,7 @@
 
 #include <sys/queue.h>
 
+#include "base/quirk.h"
 #include "core/core.h"
 #include "core/epoch.h"
 
@@ -35,6 +36,7 @@ struct principal {
 	TAILQ_ENTRY(principal) idle_link;
 	_Atomic bool watched;
 	_Atomic(struct grant *) grant;
+	_Atomic(_Atomic u16 *) quirks; /* how often each was seen; NULL: none ever */
 	_Atomic u32 connections, sessions, subscriptions, retained;
 	_Atomic u64 queued_bytes; /* waiting in all its sessions */
 	_Atomic u64 rate_messages_us, rate_bytes_us,

@@ -5,6 +5,7 @@
 #define PICKET_IPC_MESSAGES_H
 
 #include "base/base.h"
+#include "base/quirk.h"
 #include "ipc/messages.def"
 
 enum role {
@@ -237,8 +238,9 @@ struct client_row {
 	char identity[132], client_id[260], addr[64], listener[32], tls[64];
 	u64 connected_wall_ms, last_in_ms_ago;
 	u64 msgs_in, msgs_out, bytes_in, bytes_out, denied, dropped;
-	u32 version, keep_alive_s, subscriptions, queued, inflight, shard, kind, online, clean,
-		quirks;
+	u32 version, keep_alive_s, subscriptions, queued, inflight, shard, kind, online, clean;
+	u32 quirks;	    /* that this session has shown: bits of enum quirk */
+	u16 quirk[QUIRK_N]; /* how often each was seen of the identity; 65,535: or more */
 };
 /* STORE_ASK and its answer. */
 enum store_ask {

@@ -178,6 +178,9 @@ static void row_fill(struct client_row *w, const struct client_info *i, u32 shar
 	w->queued = i->queued;
 	w->inflight = i->inflight;
 	w->kind = i->kind;
+	w->quirks = i->quirks;
+	_Static_assert(sizeof(w->quirk) == sizeof(i->quirk), "both have all of them");
+	memcpy(w->quirk, i->quirk, sizeof(w->quirk));
 	w->online = i->online;
 	w->clean = i->clean;
 	w->shard = shard;
