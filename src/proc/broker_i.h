@@ -12,6 +12,7 @@
 #include "net/net.h"
 #include "net/tls.h"
 #include "proc/admission.h"
+#include "store/writer.h"
 
 enum {
 	LIM_SHARDS = 64,
@@ -40,6 +41,7 @@ enum shard_item {
 	SI_TLS,	     /* n: listener, p: struct net_tls, a reference */
 	SI_GREETING, /* n: listener, p: struct net_greeting, a reference */
 	SI_ASK,	     /* p: struct ask */
+	SI_STORED,   /* p: struct store_notice */
 	SI_STOP,
 };
 /* To the main thread. */
@@ -49,6 +51,8 @@ enum main_item {
 	MI_GENERATION, /* p: struct generation; one shard has confirmed */
 	MI_ASKED,      /* p: struct ask; one shard has answered */
 	MI_EVENT,      /* p: struct blob, the tail of EVENT; n: wall ms */
+	MI_STORE_FULL, /* n: 1: it is full, 0: it has room again */
+	MI_STORE_TOLD, /* p: struct store_order, done */
 };
 
 /* Bytes on their way between threads. */
@@ -99,6 +103,35 @@ struct ask {
 	} of[LIM_SHARDS];
 };
 
+/* What an operator wants of the store (broker_store_ask.c). */
+struct store_order {
+	struct broker *b;
+	struct store *store; /* the writer's */
+	u64 id;
+	int fd;		  /* of a backup; -1 */
+	bool has_thread;  /* its own, joined when it has told */
+	pthread_t thread;
+	_Atomic bool over; /* broker stops: be quick */
+	struct m_store_told told;
+	char text[200];
+};
+/* The store (broker_store.c, broker_store_ask.c). */
+struct stored {
+	struct store *store;   /* until the writer has it; NULL: nothing is durable */
+	struct writer *writer; /* from when the shards run */
+	struct restore *restore; /* while it is loaded */
+	u8 key[STORE_KEY_BYTES];
+	bool have_key, clean, sealed, full;
+	enum err key_err;
+	u64 epoch, offset_ms, began_ms;
+	struct m_serving found;
+	struct map owners; /* struct owner, by id; while it is loaded */
+	u64 *ids;	   /* theirs, in slices that auth is asked about: */
+	bool *answered;
+	u32 nasks, asked, told;
+	struct store_order *long_order; /* the one that takes long; one at a time */
+};
+
 struct broker;
 struct shard {
 	struct broker *b;
@@ -123,7 +156,8 @@ struct broker {
 	struct hub *hub;
 	struct admission *admission;
 	struct conf conf;
-	bool have_conf, have_policy, have_tickets, started, serving;
+	bool have_conf, have_policy, have_tickets, loaded, started, serving;
+	struct stored stored;
 	struct conf *offered; /* checked, and in force when its sockets have come */
 	struct conf *taking;  /* on its way into force: the shards are being told */
 	u64 conf_generation, offered_generation, taking_generation; /* of CONFIG */
@@ -144,13 +178,17 @@ struct broker {
 /* broker_shard.c */
 void shard_init(struct shard *s, struct broker *b, u32 index);
 void shard_start(struct shard *s);
+void shards_start(struct broker *b);
 /* Main thread: tell one shard, tell all. */
 void shard_tell(struct shard *s, u32 kind, u64 n, void *p);
 void shards_tell(struct broker *b, u32 kind, u64 n, void *p);
 /* A shard: tell the main thread, at the end of the turn. */
 void shard_report(struct shard *s, u32 kind, u64 n, void *p);
-/* All threads end; then everything they owned is freed. */
+/* All threads end, with what they have described stored; then everything they owned is freed. */
 void shards_stop(struct broker *b);
+void shards_free(struct broker *b);
+/* Any other thread: tell the main thread, now. */
+void main_tell(struct broker *b, u32 kind, u64 n, void *p);
 
 /* broker_event.c */
 void event_core(void *arg, const struct core_event *e);
@@ -209,7 +247,27 @@ enum err admin_watch(struct broker *b, const struct ipc_msg *m) MUST;
 void shard_answer(struct shard *s, struct ask *a);
 void admin_answered(struct broker *b, struct ask *a);
 
+/* broker_store.c */
+/* The key came; its own file, before the start. */
+enum err stored_key(struct broker *b, const struct ipc_msg *m) MUST;
+bool store_key_read(struct slice text, u8 key[STORE_KEY_BYTES]) MUST;
+/* Before the sandbox closes.  An error has been said. */
+enum err stored_open(struct broker *b, u64 epoch_min) MUST;
+void stored_hub_options(struct broker *b, struct hub_options *o);
+/* What is stored becomes sessions; their owners' rights are asked for.  An error has been said. */
+enum err stored_load(struct broker *b, const struct hash_key *key) MUST;
+void stored_auth_linked(struct broker *b);
+enum err stored_rights(struct broker *b, const struct ipc_msg *m) MUST;
+/* Serve, if all is known that has to be; true: it does. */
+bool stored_go_on(struct broker *b);
+void stored_full(struct broker *b, bool full);
+/* After the last shard: commit what is there, close it as after an orderly end. */
+void stored_close(struct broker *b);
+
 /* broker_store_ask.c */
+void store_told(struct broker *b, struct store_order *o);
+/* Whoever reads or writes the store for an operator lets go of it.  False: it does not in time. */
+bool store_orders_end(struct broker *b);
 enum err store_ask(struct broker *b, struct ipc_msg *m) MUST;
 
 #endif
