@@ -37,6 +37,16 @@ void pipe_end(struct stream *s)
 	pipe_watch(s, false);
 }
 
+/* No more comes: whoever fills it is not kept waiting. */
+static void pipe_break(struct stream *s)
+{
+	pipe_watch(s, false);
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	s->ended = true;
+}
+
 struct stream *stream_pipe(struct request *r, int fd, u32 part)
 {
 	struct stream *s = stream_new(r, STREAM_PIPE, fd, NULL);
@@ -117,6 +127,8 @@ void stream_told(struct stream *s)
 {
 	OBJ_CHECK(s, STREAM_MAGIC);
 	s->told = true;
+	if (s->kind == STREAM_PIPE && s->r->part[s->part].err != E_OK)
+		pipe_break(s);
 	if (s->kind == STREAM_PAGES)
 		pages_take(s);
 	stream_wake(s);

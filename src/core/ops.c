@@ -361,6 +361,12 @@ void core_stored(struct core *c, struct store_notice **np)
 	core_leave(c);
 }
 
+bool core_stored_all(const struct core *c)
+{
+	OBJ_CHECK(c, CORE_MAGIC);
+	return ops_now(c) == 0 && c->ops.outstanding == 0;
+}
+
 void core_notice_drop(struct store_notice **np)
 {
 	struct store_notice *n = *np;

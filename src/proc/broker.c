@@ -52,6 +52,12 @@ static void take(struct broker *b, const struct inbox_item *it)
 	case MI_EVENT:
 		event_send(b, it->n, it->p);
 		break;
+	case MI_STORE_FULL:
+		stored_full(b, it->n != 0);
+		break;
+	case MI_STORE_TOLD:
+		store_told(b, it->p);
+		break;
 	}
 }
 
@@ -94,7 +100,7 @@ static enum err from_supervisor(struct broker *b, struct ipc_msg *m)
 	if (m->type == IPC_CONFIG)
 		return conf_take(b, m);
 	if (m->type == IPC_FILE)
-		return E_OK;
+		return stored_key(b, m);
 	if (m->type == IPC_LISTENER)
 		return take_listener(b, m);
 	return E_IPC;
@@ -108,6 +114,8 @@ static enum err from_auth(struct broker *b, struct ipc_msg *m)
 		return rights_policy(b, m);
 	if (m->type == IPC_IDENTITY)
 		return rights_identity(b, m);
+	if (m->type == IPC_RIGHTS)
+		return stored_rights(b, m);
 	return E_IPC;
 }
 
@@ -149,8 +157,10 @@ static void linked(struct child *c, enum role peer)
 	struct broker *b = child_arg(c);
 
 	b->child = c;
-	if (peer == ROLE_AUTH)
+	if (peer == ROLE_AUTH) {
 		shards_tell(b, SI_LOGIN_AGAIN, 0, NULL);
+		stored_auth_linked(b);
+	}
 	if (peer == ROLE_KEYS)
 		sign_again(b);
 	if (peer == ROLE_ADMIN) { /* says anew whom it watches */
@@ -170,6 +180,7 @@ static enum err hub_make(struct broker *b)
 	o.retained_bytes = b->conf.limits.retained_bytes;
 	if (getrandom(o.hash_key, sizeof(o.hash_key), 0) != sizeof(o.hash_key))
 		return E_UNAVAILABLE;
+	stored_hub_options(b, &o);
 	b->hub = hub_new(&o);
 	listeners_describe(&b->conf, l);
 	hub_set_listeners(b->hub, l, b->conf.listeners, false);
@@ -197,7 +208,9 @@ static enum err prepare(struct child *c, const struct m_start *start)
 		return E_STATE;
 	b->nshards = start->nshards;
 	log_never_blocks();
-	e = hub_make(b);
+	e = stored_open(b, start->store_epoch_min);
+	if (e == E_OK)
+		e = hub_make(b);
 	if (e != E_OK)
 		return e;
 	for (u32 i = 0; i < b->nshards; i++)
@@ -206,16 +219,21 @@ static enum err prepare(struct child *c, const struct m_start *start)
 	return E_OK;
 }
 
+/* The shards run when all that was stored is there and judged; not before the sandbox closes: a
+ * thread that is there by then would stay outside of Landlock. */
 static void started(struct child *c)
 {
 	struct broker *b = child_arg(c);
+	struct hash_key key;
 
-	/* Not before: a thread that is there when the sandbox closes would stay outside of
-	 * Landlock. */
-	for (u32 i = 0; i < b->nshards; i++)
-		shard_start(&b->shard[i]);
-	b->started = true;
-	listeners_open(b);
+	if (getrandom(&key, sizeof(key), 0) != sizeof(key)) {
+		child_quit(c, 1);
+		return;
+	}
+	if (stored_load(b, &key) != E_OK)
+		return;
+	b->loaded = true;
+	(void)stored_go_on(b);
 }
 
 static void stop(struct child *c)
@@ -225,7 +243,15 @@ static void stop(struct child *c)
 	if (b->nshards == 0)
 		return;
 	b->child = c;
+	if (b->stored.restore != NULL) { /* nothing has begun: nothing has to be taken apart */
+		stored_close(b);
+		return;
+	}
 	shards_stop(b);
+	if (!store_orders_end(b))
+		return; /* the threads end with the process, and the next start looks closer */
+	stored_close(b);
+	shards_free(b);
 	hub_free(&b->hub);
 	b->nshards = 0;
 }
@@ -236,6 +262,7 @@ static void broker_init(struct broker *b)
 		for (u32 k = 0; k < LIM_SHARDS; k++)
 			b->listen_fd[i][k] = -1;
 	}
+	b->stored.data_fd = -1;
 	b->admission = admission_new();
 	b->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	ASSERT(b->wake_fd >= 0);

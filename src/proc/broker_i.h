@@ -108,8 +108,8 @@ struct store_order {
 	struct broker *b;
 	struct store *store; /* the writer's */
 	u64 id;
-	int fd;		  /* of a backup; -1 */
-	bool has_thread;  /* its own, joined when it has told */
+	int fd;	/* of a backup; -1 */
+	_Atomic bool has_thread; /* its own, joined when it has told */
 	pthread_t thread;
 	_Atomic bool over; /* broker stops: be quick */
 	struct m_store_told told;
@@ -124,6 +124,7 @@ struct stored {
 	bool have_key, clean, sealed, full;
 	enum err key_err;
 	u64 epoch, offset_ms, began_ms;
+	int data_fd; /* its file, to be read; -1 */
 	struct m_serving found;
 	struct map owners; /* struct owner, by id; while it is loaded */
 	u64 *ids;	   /* theirs, in slices that auth is asked about: */
@@ -177,7 +178,6 @@ struct broker {
 
 /* broker_shard.c */
 void shard_init(struct shard *s, struct broker *b, u32 index);
-void shard_start(struct shard *s);
 void shards_start(struct broker *b);
 /* Main thread: tell one shard, tell all. */
 void shard_tell(struct shard *s, u32 kind, u64 n, void *p);

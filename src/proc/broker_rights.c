@@ -51,7 +51,8 @@ enum err rights_policy(struct broker *b, struct ipc_msg *m)
 	log_msg(LOG_INFO, "policy", "generation %llu, %zu bytes", (unsigned long long)p->generation,
 		block.n);
 	b->have_policy = true;
-	listeners_open(b);
+	if (stored_go_on(b))
+		listeners_open(b);
 	return E_OK;
 }
 

@@ -235,6 +235,11 @@ static void take_tls(struct shard *s, u64 i, struct net_tls *tls)
 	net_tls_unref(&tls);
 }
 
+static void take_stored(struct shard *s, struct store_notice *n)
+{
+	core_stored(s->core, &n);
+}
+
 static void take_stop(struct shard *s)
 {
 	s->stopping = true;
@@ -305,6 +310,9 @@ static void take(struct shard *s, const struct inbox_item *it)
 	case SI_ASK:
 		shard_answer(s, it->p);
 		break;
+	case SI_STORED:
+		take_stored(s, it->p);
+		break;
 	case SI_STOP:
 		take_stop(s);
 		break;
@@ -339,12 +347,18 @@ static void main_wake(struct broker *b)
 		continue;
 }
 
+void main_tell(struct broker *b, u32 kind, u64 n, void *p)
+{
+	inbox_put(&b->inbox, &(struct inbox_item){.kind = kind, .n = n, .p = p}, 1);
+	main_wake(b);
+}
+
 static bool all_said(const struct shard *s)
 {
 	struct core_stats st = {0};
 
 	core_stats_add(s->core, &st);
-	return st.clients == 0 || s->now_ms >= s->stop_at_ms;
+	return (st.clients == 0 && core_stored_all(s->core)) || s->now_ms >= s->stop_at_ms;
 }
 
 static void on_turned(void *arg)
@@ -359,6 +373,7 @@ static void on_turned(void *arg)
 		outbox_send(&s->to_main, &s->b->inbox);
 		main_wake(s->b);
 	}
+	core_turn_end(s->core);
 	if (s->stopping && all_said(s))
 		loop_stop(s->loop);
 	loop_wake_at(s->loop, s->stopping ? MIN(next, s->stop_at_ms) : next);
@@ -408,7 +423,7 @@ static void *shard_run(void *arg)
 	return NULL;
 }
 
-void shard_start(struct shard *s)
+static void shard_start(struct shard *s)
 {
 	sigset_t all, old;
 
@@ -419,6 +434,12 @@ void shard_start(struct shard *s)
 		UNREACHABLE("a thread can be made at start");
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	s->running = true;
+}
+
+void shards_start(struct broker *b)
+{
+	for (u32 i = 0; i < b->nshards; i++)
+		shard_start(&b->shard[i]);
 }
 
 void shard_tell(struct shard *s, u32 kind, u64 n, void *p)
@@ -442,8 +463,12 @@ void shard_report(struct shard *s, u32 kind, u64 n, void *p)
 static void drop_all(const struct inbox_item *it, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		struct store_notice *notice = it[i].p;
+
 		if (it[i].kind == SI_CORE)
 			core_msg_drop(it[i].p);
+		else if (it[i].kind == SI_STORED)
+			core_notice_drop(&notice);
 	}
 }
 
@@ -471,6 +496,10 @@ void shards_stop(struct broker *b)
 			pthread_join(b->shard[i].thread, NULL);
 		b->shard[i].running = false;
 	}
+}
+
+void shards_free(struct broker *b)
+{
 	for (u32 i = 0; i < b->nshards; i++)
 		loop_free(&b->shard[i].loop);
 	for (u32 i = 0; i < b->nshards; i++)

@@ -1,5 +1,7 @@
 /* broker_store: the store's life in the broker process: opened before the sandbox closes, loaded
  * before a shard runs, written by a thread of its own, closed after the last shard has ended. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -112,6 +114,9 @@ enum err stored_open(struct broker *b, u64 epoch_min)
 	s->have_key = false;
 	if (e != E_OK)
 		return open_failed(b, e, text);
+	s->data_fd = openat(SANDBOX_FOLDER_FD, "data.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (s->data_fd < 0)
+		return open_failed(b, E_IO, "data.mdb is not there");
 	s->clean = store_was_clean(s->store);
 	s->sealed = b->conf.store_encryption;
 	s->epoch = store_epoch(s->store);
@@ -468,4 +473,7 @@ void stored_close(struct broker *b)
 	if (s->writer != NULL)
 		writer_free(&s->writer, false);
 	store_close(&s->store);
+	if (s->data_fd >= 0)
+		close(s->data_fd);
+	s->data_fd = -1;
 }

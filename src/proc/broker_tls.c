@@ -251,12 +251,12 @@ static void listener_open(struct broker *b, u32 i, u32 shard)
 /* Once: clients are served from now on. */
 static void serving_say(struct broker *b)
 {
-	const struct m_serving m = {0};
+	const struct m_serving *m = &b->stored.found;
 
 	if (b->serving)
 		return;
 	b->serving = true;
-	if (child_send(b->child, ROLE_SUP, IPC_SERVING, 0, &m, SLICE_NONE, -1) != E_OK)
+	if (child_send(b->child, ROLE_SUP, IPC_SERVING, 0, m, SLICE_NONE, -1) != E_OK)
 		child_quit(b->child, 1);
 }
 

@@ -91,7 +91,7 @@ enum err drops_add(struct store *s, u64 sid, u32 kind, u32 count) MUST;
 struct store_opening {
 	struct kv *kv;
 	struct seal *seal, *eye;
-	u64 wall_ms, mono_ms;
+	u64 epoch_min, wall_ms, mono_ms;
 	char *text;
 	size_t cap;
 };

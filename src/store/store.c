@@ -241,11 +241,11 @@ static enum err format_judge(struct store *s, const struct store_opening *o,
 	if (s->seal != NULL)
 		seal_check(s->seal, want);
 	if (sealed && s->seal == NULL)
-		return refuse(o, E_CORRUPT, "it is sealed and no key is given");
+		return refuse(o, E_CREDENTIAL, "it is sealed and no key is given");
 	if (!sealed && s->seal != NULL)
-		return refuse(o, E_CORRUPT, "a key is given and it is not sealed");
+		return refuse(o, E_CREDENTIAL, "a key is given and it is not sealed");
 	if (memcmp(want, f->check, sizeof(want)) != 0)
-		return refuse(o, E_CORRUPT, "it is sealed with another key");
+		return refuse(o, E_CREDENTIAL, "it is sealed with another key");
 	return E_OK;
 }
 
@@ -280,7 +280,7 @@ static enum err start_known(struct store *s, const struct store_opening *o)
 		e = read_state(fields, &last);
 	if (e != E_OK || last.epoch >= (1u << 24) - 1)
 		return refuse(o, E_CORRUPT, "the record of its state is damaged");
-	s->epoch = last.epoch + 1;
+	s->epoch = MIN(MAX(last.epoch + 1, o->epoch_min), (1ull << 24) - 1);
 	s->clean = last.clean;
 	clock_start(s, &last, o->wall_ms, o->mono_ms);
 	s->ended = s->kv->class->seek(s->txn, KV_ENDED, 0, 0, &it) == E_OK;
@@ -447,6 +447,37 @@ void store_stats(struct store *s, struct store_stats *out)
 	};
 }
 
+struct store_pin {
+	struct kv *kv;
+	struct kv_txn *txn;
+};
+
+enum err store_pin(struct store *s, struct store_pin **out)
+{
+	struct store_pin *p = xcalloc(1, sizeof(*p));
+	enum err e;
+
+	OBJ_CHECK(s, STORE_MAGIC);
+	p->kv = s->kv;
+	e = p->kv->class->begin(p->kv, KV_READ, &p->txn);
+	if (e != E_OK) {
+		free(p);
+		p = NULL;
+	}
+	*out = p;
+	return e;
+}
+
+void store_unpin(struct store_pin **pp)
+{
+	struct store_pin *p = *pp;
+
+	*pp = NULL;
+	ASSERT(p != NULL);
+	p->kv->class->abort(&p->txn);
+	free(p);
+}
+
 enum err store_copy(struct store *s, int fd)
 {
 	OBJ_CHECK(s, STORE_MAGIC);
@@ -456,8 +487,11 @@ enum err store_copy(struct store *s, int fd)
 
 enum err store_open(struct store **out, const struct store_options *o, char *text, size_t cap)
 {
-	struct store_opening opening = {
-		.wall_ms = o->wall_ms, .mono_ms = o->mono_ms, .text = text, .cap = cap};
+	struct store_opening opening = {.epoch_min = o->epoch_min,
+					.wall_ms = o->wall_ms,
+					.mono_ms = o->mono_ms,
+					.text = text,
+					.cap = cap};
 	enum err e;
 
 	ASSERT(cap > 0);

@@ -217,14 +217,15 @@ struct store_options {
 	int dir_fd;	  /* the folder "store" below the state folder; borrowed */
 	const char *path; /* its path, for LMDB */
 	u64 map_bytes;	  /* the most it may grow to */
+	u64 epoch_min;	  /* its epoch is at least this: a store that was set back */
 	const u8 *key;	  /* 32 bytes: records are sealed (AES-256-GCM); NULL: checksums only */
 	u64 wall_ms;	  /* now, by the wall clock */
 	u64 mono_ms;	  /* now, by the monotonic clock */
 };
 
-/* Open, or make where the folder is empty.  E_CORRUPT: damaged, foreign, of an unknown format or
- * sealed with another key (text says which): nothing was changed; see store/salvage.h.  E_QUOTA:
- * the disk is full.  E_IO: else. */
+/* Open, or make where the folder is empty.  E_CORRUPT: damaged, foreign or of an unknown format (text
+ * says which): nothing was changed; see store/salvage.h.  E_CREDENTIAL: the key is not the one it was
+ * made with, likewise.  E_QUOTA: the disk is full.  E_IO: else. */
 enum err store_open(struct store **out, const struct store_options *o, char *text, size_t cap) MUST;
 /* The same in memory, for tests and the simulator.  It can be "killed": store_crash forgets
  * everything that was not committed and keeps the rest for the next life. */
@@ -285,6 +286,12 @@ void store_stats(struct store *s, struct store_stats *out);
  * meanwhile is not reused before its end.  E_QUOTA: fd is full; E_IO; E_STATE: the store is in
  * memory.  None of them says anything about the store itself. */
 enum err store_copy(struct store *s, int fd) MUST;
+
+/* Hold what is there as of now: nothing of it is used again on disk before store_unpin, however much
+ * is committed meanwhile.  Any thread. */
+struct store_pin;
+enum err store_pin(struct store *s, struct store_pin **out) MUST;
+void store_unpin(struct store_pin **p);
 
 /* What a look at every record found. */
 struct store_report {
