@@ -213,7 +213,8 @@ void core_turn_end(struct core *c);
  * are passed over, so they may be told to every shard. */
 void core_stored(struct core *c, struct store_notice **n);
 
-/* Is all that this shard has described on disk?  (At a shutdown there is nothing to wait for then.) */
+/* Is all that this shard has described on disk?  (At a shutdown there is nothing to wait for then.)
+ */
 bool core_stored_all(const struct core *c);
 
 /* Instead of core_stored, when the core is gone or about to go. */

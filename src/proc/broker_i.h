@@ -5,6 +5,7 @@
 #ifndef PICKET_PROC_BROKER_I_H
 #define PICKET_PROC_BROKER_I_H
 
+#include "base/map.h"
 #include "conf/conf.h"
 #include "core/core.h"
 #include "ipc/child.h"
@@ -108,7 +109,7 @@ struct store_order {
 	struct broker *b;
 	struct store *store; /* the writer's */
 	u64 id;
-	int fd;	/* of a backup; -1 */
+	int fd;			 /* of a backup; -1 */
 	_Atomic bool has_thread; /* its own, joined when it has told */
 	pthread_t thread;
 	_Atomic bool over; /* broker stops: be quick */
@@ -117,9 +118,10 @@ struct store_order {
 };
 /* The store (broker_store.c, broker_store_ask.c). */
 struct stored {
-	struct store *store;   /* until the writer has it; NULL: nothing is durable */
-	struct writer *writer; /* from when the shards run */
-	struct restore *restore; /* while it is loaded */
+	struct store *store;	 /* until the writer has it; NULL: nothing is durable */
+	struct writer *writer;	 /* from when the shards run */
+	struct restore *restore; /* while it is loaded, into these */
+	struct core *cores[LIM_SHARDS];
 	u8 key[STORE_KEY_BYTES];
 	bool have_key, clean, sealed, full;
 	enum err key_err;

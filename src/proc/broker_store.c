@@ -297,15 +297,14 @@ static void owners_list(struct stored *s)
 enum err stored_load(struct broker *b, const struct hash_key *key)
 {
 	struct stored *s = &b->stored;
-	struct core *cores[LIM_SHARDS];
 	enum err e;
 
 	map_init(&s->owners, key);
 	if (s->store == NULL)
 		return E_OK;
 	for (u32 i = 0; i < b->nshards; i++)
-		cores[i] = b->shard[i].core;
-	s->restore = restore_begin(b->hub, cores, b->nshards);
+		s->cores[i] = b->shard[i].core;
+	s->restore = restore_begin(b->hub, s->cores, b->nshards);
 	e = load_all(s);
 	owners_list(s);
 	if (e == E_OK)
@@ -405,7 +404,8 @@ enum err stored_rights(struct broker *b, const struct ipc_msg *m)
 	enum err e;
 
 	if (s->restore == NULL || m->id >= s->nasks || s->answered[m->id])
-		return E_OK; /* of an auth that has ended meanwhile: all of it has been told again */
+		return E_OK; /* of an auth that has ended meanwhile: all of it has been told again
+			      */
 	e = rows_take(b, rights->count, m->tail);
 	if (e != E_OK || rights->last == 0)
 		return e;

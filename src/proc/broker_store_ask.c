@@ -2,6 +2,7 @@
  * takes long has a thread of its own: neither the shards nor the store thread wait for it. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>

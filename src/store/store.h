@@ -223,9 +223,9 @@ struct store_options {
 	u64 mono_ms;	  /* now, by the monotonic clock */
 };
 
-/* Open, or make where the folder is empty.  E_CORRUPT: damaged, foreign or of an unknown format (text
- * says which): nothing was changed; see store/salvage.h.  E_CREDENTIAL: the key is not the one it was
- * made with, likewise.  E_QUOTA: the disk is full.  E_IO: else. */
+/* Open, or make where the folder is empty.  E_CORRUPT: damaged, foreign or of an unknown format
+ * (text says which): nothing was changed; see store/salvage.h.  E_CREDENTIAL: the key is not the
+ * one it was made with, likewise.  E_QUOTA: the disk is full.  E_IO: else. */
 enum err store_open(struct store **out, const struct store_options *o, char *text, size_t cap) MUST;
 /* The same in memory, for tests and the simulator.  It can be "killed": store_crash forgets
  * everything that was not committed and keeps the rest for the next life. */
@@ -287,8 +287,8 @@ void store_stats(struct store *s, struct store_stats *out);
  * memory.  None of them says anything about the store itself. */
 enum err store_copy(struct store *s, int fd) MUST;
 
-/* Hold what is there as of now: nothing of it is used again on disk before store_unpin, however much
- * is committed meanwhile.  Any thread. */
+/* Hold what is there as of now: nothing of it is used again on disk before store_unpin, however
+ * much is committed meanwhile.  Any thread. */
 struct store_pin;
 enum err store_pin(struct store *s, struct store_pin **out) MUST;
 void store_unpin(struct store_pin **p);

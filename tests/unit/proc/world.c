@@ -131,6 +131,7 @@ void world_start(struct world *w, const char *conf_text, u32 nshards)
 	memset(w, 0, sizeof(*w));
 	w->nshards = nshards;
 	must(conf_parse("world", conf_text, &w->conf, &err) == E_OK, err.what);
+	w->conf.persistence = false; /* there is no folder for it */
 	spawn(w);
 	configure(w, &w->conf, false);
 	hand_over_sockets(w);
