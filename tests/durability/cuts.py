@@ -55,11 +55,23 @@ def store_file(log):
     return count.most_common(1)[0][0]
 
 
-def replay(o, seed, folder, log):
+def without_syncs(log, to):
+    """A copy of the log, as of a broker that never syncs."""
+    shutil.copyfile(log, to)
+    with open(to, "r+b") as f:
+        for place, kind, *_ in disks.entries(log):
+            if kind in (disks.SYNC, disks.WRITTEN):
+                f.seek(place)
+                f.write(disks.ENTRY.pack(disks.NONE, 0, 0, 0, 0, 0)[:4])
+    return to
+
+
+def replay(o, seed, folder, log, hasty=False):
     """What durability_cuts found, with the names of what it misses."""
-    t = timeline.Timeline().read(log)
+    t = timeline.Timeline(hasty).read(log)
     t.write(folder / "timeline")
     copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(mode=0o700)
     r = subprocess.run([CUTS, log, folder / "timeline", str(store_file(log)), copy, str(o.subsets), str(seed)], stdout=subprocess.PIPE,
                        text=True)

@@ -128,6 +128,13 @@ def test_a_message_from_before_the_subscription(tmp_path):
     assert log.holds(tmp_path)[0] == BASE
 
 
+def test_what_a_hasty_broker_would_promise(tmp_path):
+    path = tmp_path / "log"
+    two().pub(2).holds(tmp_path)
+    t = timeline.Timeline(hasty=True).read(path)
+    assert "Q A 7 1" in t.names.values()
+
+
 def test_a_refused_message(tmp_path):
     log = Log().client(1, "A").sub(1, "a/#").client(2, "P").pub(2).goes(2, b"\x40\x03\0\5\x97")
     assert log.holds(tmp_path)[0] == BASE
