@@ -10,6 +10,7 @@
  *
  * Prints one line of JSON; before it a line for each of the first violations. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,6 @@
 #include "look.h"
 
 enum { PAGE = 4096, SECTOR = 512, SHOW = 20, IMAGE_MOST = 1 << 30 };
-enum { OP_MUST, OP_NEED_NOT, OP_MUST_NOT, OP_MAY };
 
 struct line { /* of the timeline */
 	uint64_t place, key;
@@ -109,6 +109,24 @@ static void must_lack(struct cuts *c, const struct keys *k, uint64_t place)
 	}
 }
 
+/* A store that cannot even be opened without dying. */
+static void died(int sig)
+{
+	static const char text[] = "violation died at a cut\n";
+
+	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(3);
+	_exit(1);
+}
+
+static void watch_for_death(void)
+{
+	static const int sigs[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+
+	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
+		signal(sigs[i], died);
+}
+
 static void judge(struct cuts *c, const struct image *i, uint64_t place)
 {
 	bool opened;
@@ -135,14 +153,14 @@ static void promises_until(struct cuts *c, uint64_t place)
 	for (; c->next_line < c->nlines && c->line[c->next_line].place < place; c->next_line++) {
 		uint64_t key = c->line[c->next_line].key;
 		switch (c->line[c->next_line].op) {
-		case OP_MUST:
+		case LOOK_MUST:
 			keys_add(&c->must, key);
 			break;
-		case OP_NEED_NOT:
+		case LOOK_NEED_NOT:
 			if (keys_remove(&c->must, key))
 				keys_add(&c->was, key);
 			break;
-		case OP_MUST_NOT:
+		case LOOK_MUST_NOT:
 			keys_add(&c->must_not, key);
 			break;
 		default:
@@ -325,6 +343,7 @@ int main(int argc, char **argv)
 		perror(path);
 		return 2;
 	}
+	watch_for_death();
 	each_entry(&c, count);
 	c.npending = 0;
 	each_entry(&c, entry);

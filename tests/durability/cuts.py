@@ -26,6 +26,7 @@ import timeline  # noqa: E402
 from brokers import PicketBroker  # noqa: E402
 
 CUTS = run.BUILD / "tests/durability/durability_cuts"
+DRIVE = run.BUILD / "tests/durability/durability_drive"
 MEMORY = pathlib.Path("/dev/shm")
 
 
@@ -48,6 +49,15 @@ def record(o, seed, folder):
     return disk.log
 
 
+def drive(o, seed, folder):
+    """A store alone, without a broker: durability_drive makes so many commits and promises."""
+    disk = disks.Disk(folder, o.log_mib << 20)
+    (folder / "store").mkdir(mode=0o700)
+    subprocess.run([DRIVE, folder / "store", folder / "timeline", str(o.commits), str(seed), "-R", "broker"], check=True,
+                   env={**os.environ, **disk.env})
+    return disk.log
+
+
 def store_file(log):
     """The number of the file that was written most."""
     count = collections.Counter(who for _, kind, _, who, _, _ in disks.entries(log) if kind == disks.WRITE)
@@ -66,29 +76,37 @@ def without_syncs(log, to):
     return to
 
 
-def replay(o, seed, folder, log, hasty=False):
-    """What durability_cuts found, with the names of what it misses."""
+def promises(folder, log, hasty=False):
+    """Write the timeline of a log; the names of its keys."""
     t = timeline.Timeline(hasty).read(log)
     t.write(folder / "timeline")
+    return t.names
+
+
+def replay(o, seed, folder, log, names):
+    """What durability_cuts found; it says the names of what it misses."""
     copy = folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(mode=0o700)
     r = subprocess.run([CUTS, log, folder / "timeline", str(store_file(log)), copy, str(o.subsets), str(seed)], stdout=subprocess.PIPE,
                        text=True)
     lines = r.stdout.splitlines()
-    if r.returncode not in (0, 1) or not lines:
-        raise SystemExit(f"durability_cuts ended with {r.returncode}; kept in {folder}\n{r.stdout}")
-    for line in lines[:-1]:
-        word = line.split()
-        name = next((t.names[int(w, 16)] for w in word if len(w) == 16 and int(w, 16) in t.names), "")
+    assert r.returncode in (0, 1) and lines, f"durability_cuts ended with {r.returncode}; kept in {folder}\n{r.stdout}"
+    for line in lines if lines[-1].startswith("violation died") else lines[:-1]:
+        name = next((names[int(w, 16)] for w in line.split() if len(w) == 16 and int(w, 16) in names), "")
         print(f"  {line}  {name}")
-    return json.loads(lines[-1])
+    return {"violations": 1} if lines[-1].startswith("violation died") else json.loads(lines[-1])
 
 
 def one(o, seed):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="durability-", dir=MEMORY if MEMORY.is_dir() else None))
     folder.chmod(0o755)
-    found = replay(o, seed, folder, record(o, seed, folder))
+    if o.alone:
+        log, names = drive(o, seed, folder), {}
+    else:
+        log = record(o, seed, folder)
+        names = promises(folder, log)
+    found = replay(o, seed, folder, log, names)
     print(f"seed {seed}: {json.dumps(found)}", flush=True)
     if o.keep or found["violations"]:
         print(f"  kept in {folder}")
@@ -106,6 +124,7 @@ def options(argv=None):
     a.add_argument("--rate", type=float, default=1000)
     a.add_argument("--seconds", type=float, default=60, help="the most that a run may take")
     a.add_argument("--log-mib", type=int, default=2048, help="room for the log of a run")
+    a.add_argument("--alone", action="store_true", help="no broker: a store that is given a hard life")
     a.add_argument("--keep", action="store_true")
     a.add_argument("--json")
     return a.parse_args(argv)

@@ -100,6 +100,11 @@ static uint64_t fnv(uint64_t x, const void *p, size_t n)
 	return x;
 }
 
+uint64_t look_key(const char *text)
+{
+	return fnv(0xcbf29ce484222325ull, text, strlen(text));
+}
+
 /* kind, a space, and the rest. */
 static void found(struct look *l, char kind, const char *a, size_t n, const char *rest)
 {
@@ -207,8 +212,7 @@ static bool on_retained(void *arg, const struct store_retained *x)
 
 static void on_queued(struct look *l, struct name *n, const struct store_queued *q)
 {
-	/* core gives a message the identifier that its sequence says. */
-	u32 pid = 1 + (u32)(q->seq % UINT16_MAX);
+	u32 pid = look_pid(q->seq);
 	char name[32], rest[48];
 
 	if (q->state == SQ_RELEASED) {

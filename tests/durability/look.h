@@ -22,6 +22,15 @@ void keys_clear(struct keys *k);
 size_t keys_next(const struct keys *k, size_t from); /* the next place in use, or KEYS_END */
 uint64_t keys_at(const struct keys *k, size_t i);
 
+/* The operations of a timeline, and the key of a text in it. */
+enum look_op { LOOK_MUST, LOOK_NEED_NOT, LOOK_MUST_NOT, LOOK_MAY };
+uint64_t look_key(const char *text);
+/* core gives a message the identifier that its sequence says. */
+static inline uint32_t look_pid(uint64_t seq)
+{
+	return 1 + (uint32_t)(seq % UINT16_MAX);
+}
+
 struct look {
 	struct keys found;
 	uint64_t bad;	/* records that are damaged, or that nobody can have stored */
