@@ -98,9 +98,15 @@ def replay(o, seed, folder, log, names):
     return {"violations": 1} if lines[-1].startswith("violation died") else json.loads(lines[-1])
 
 
-def one(o, seed):
+def memory_folder():
+    """In memory, where there is a file system for that: every cut writes a whole store."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="durability-", dir=MEMORY if MEMORY.is_dir() else None))
     folder.chmod(0o755)
+    return folder
+
+
+def one(o, seed):
+    folder = memory_folder()
     if o.alone:
         log, names = drive(o, seed, folder), {}
     else:
