@@ -1,6 +1,6 @@
 """The brokers of the conformance tests: the usual one, and some whose configuration a statement asks for.
 
-CONFORMANCE_BROKER=mosquitto runs the same tests against Debian's mosquitto, which shows that they can fail."""
+CONFORMANCE_BROKER=mosquitto runs the same tests against Debian's mosquitto, CONFORMANCE_BROKER=HOST:PORT against whatever is there."""
 import getpass
 import os
 import socket
@@ -30,6 +30,21 @@ def connected(port, host="127.0.0.1"):
     return s
 
 
+def wait_for(port):
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return connected(port).close()
+        except OSError:
+            assert time.monotonic() < end, "the broker does not come up"
+            time.sleep(0.05)
+
+
+def only_tcp(transport):
+    if transport != "tcp":
+        pytest.skip("over TCP only")
+
+
 class Brokers:
     """Started when first asked for."""
 
@@ -52,6 +67,10 @@ class Brokers:
             return connected(picket.plain_port if login else picket.open_port)
         return picket.tls().wrap_socket(connected(picket.port if login else tls_port), server_hostname="localhost")
 
+    def home(self, role):
+        """The broker that gives that role its limits."""
+        return "usual"
+
     def secret(self, role):
         """The secret of the identity named like its role."""
         with self.lock:
@@ -70,30 +89,36 @@ class Brokers:
 
 
 class Mosquitto:
-    """Two listeners, one of them with logins, and the same rights."""
+    """Two listeners, one of them with logins, and rights like picket's."""
 
-    SETTINGS = {"usual": "", "lean": "max_qos 0\n", "no_retain": "retain_available false\nmax_topic_alias 0\n"}
+    SETTINGS = {"usual": "", "lean": "", "no_retain": "retain_available false\n", "narrow": "max_packet_size 2048\nmax_inflight_messages 4\n"}
+    OF_LISTENERS = {"no_retain": "max_topic_alias 0\n", "lean": "max_qos 0\n"}
 
     def __init__(self, folder):
         self.folder, self.running, self.lock = folder, {}, threading.RLock()
         (folder / "passwords").write_text("tester:tester\nnarrow:narrow\n")
         subprocess.run(["mosquitto_passwd", "-U", folder / "passwords"], check=True)
-        (folder / "acl").write_text("topic readwrite #\ntopic readwrite $t/#\nuser tester\ntopic readwrite #\nuser narrow\ntopic readwrite ok/#\n")
+        (folder / "acl").write_text("user tester\ntopic readwrite #\nuser narrow\ntopic readwrite ok/#\n")
 
     def get(self, name):
         with self.lock:
             if name not in self.running:
-                ports = {"tcp": free_port(), "login": free_port()}
+                ports, more = {"tcp": free_port(), "login": free_port()}, self.OF_LISTENERS.get(name, "")
                 conf = self.folder / f"{name}.conf"
-                conf.write_text(f"user {getpass.getuser()}\nper_listener_settings true\nmax_queued_messages 0\nmax_inflight_messages 0\n{self.SETTINGS[name]}"
-                                f"listener {ports['tcp']} 127.0.0.1\nallow_anonymous true\n"
-                                f"listener {ports['login']} 127.0.0.1\npassword_file {self.folder}/passwords\nacl_file {self.folder}/acl\n")
+                conf.write_text(f"user {getpass.getuser()}\nper_listener_settings true\npersistence false\nmax_queued_messages 100000\n{self.SETTINGS[name]}"
+                                f"listener {ports['tcp']} 127.0.0.1\nallow_anonymous true\n{more}"
+                                f"listener {ports['login']} 127.0.0.1\npassword_file {self.folder}/passwords\nacl_file {self.folder}/acl\n{more}")
                 self.running[name] = subprocess.Popen(["mosquitto", "-c", conf], stderr=subprocess.DEVNULL), ports
-                time.sleep(1)
+                wait_for(ports["login"])
             return self.running[name]
 
-    def socket(self, name, to):
-        return socket.create_connection(("127.0.0.1", self.get(name)[1][to]), 5)
+    def home(self, role):
+        """Its limits are of a whole broker."""
+        return "narrow" if role == "narrow" else "usual"
+
+    def socket(self, name, transport, login):
+        only_tcp(transport)
+        return connected(self.get(name)[1]["login" if login else "tcp"])
 
     def secret(self, role):
         return role
@@ -107,10 +132,40 @@ class Mosquitto:
             process.wait()
 
 
+class Outside:
+    """Whatever listens at an address and lets in anyone, to whom everything is allowed."""
+
+    def __init__(self, address):
+        self.host, _, port = address.rpartition(":")
+        self.port = int(port)
+
+    def get(self, name):
+        if name != "usual":
+            pytest.skip("wants a broker of its own")
+
+    def socket(self, name, transport, login):
+        only_tcp(transport)
+        self.get("usual" if name == "usual" and not login else "another")
+        return connected(self.port, self.host)
+
+    def home(self, role):
+        return "usual"
+
+    def secret(self, role):
+        pytest.skip("wants an identity")
+
+    def deaths(self):
+        return []
+
+    def stop(self):
+        pass
+
+
 @pytest.fixture(scope="session")
 def bodies(request, tmp_path_factory):
-    kind = {"picket": Brokers, "mosquitto": Mosquitto}[os.environ.get("CONFORMANCE_BROKER", "picket")]
-    brokers = kind(tmp_path_factory.mktemp("conformance"))
+    kind = os.environ.get("CONFORMANCE_BROKER", "picket")
+    folder = tmp_path_factory.mktemp("conformance")
+    brokers = Brokers(folder) if kind == "picket" else Mosquitto(folder) if kind == "mosquitto" else Outside(kind)
     brokers.get("usual")
     run = Bodies(brokers, request.session.items)
     yield run

@@ -63,7 +63,7 @@ class Net:
     def named(self, role, name=None, **kw):
         """A client that logs in as the identity of that role, with its rights and limits."""
         secret = self.brokers.secret(role)
-        return self.peer(role + ":" + (name or self.unique), login=True, username=role, password=secret, **kw)
+        return self.peer(role + ":" + (name or self.unique), self.brokers.home(role), login=True, username=role, password=secret, **kw)
 
     def close(self):
         for p in self.peers:

@@ -129,7 +129,8 @@ def overlapping_subscriptions_give_the_highest_qos(net):
 
 @suite.proves("3:3.3.5-2", "5:3.4.2-1", "5:3.5.2-1")
 def a_publish_that_is_not_allowed(net):
-    s, p = net.peer("s", login=True, username="tester", password=net.brokers.secret("tester")), net.named("narrow")
+    s = net.peer("s", net.brokers.home("narrow"), login=True, username="tester", password=net.brokers.secret("tester"))
+    p = net.named("narrow")
     s.sub(net.topic("#"))
     for qos in (1, 2):
         assert p.put(net.topic("denied"), "x", qos) == (0x87 if net.five else 0)
@@ -302,21 +303,21 @@ def pubcomp_frees_a_place(net):
 
 @suite.proves("3:4.6.0-5", "3:4.6.0-6", "5:4.6.0-5", "5:4.6.0-6")
 def messages_keep_their_order(net):
-    count = 1000
+    count, batch = 1000, 20
     for qos in (0, 1, 2):
         topic = net.topic(f"order{qos}")
         s, p = net.peer(f"s{qos}"), net.peer("p")
         s.sub(topic, options=qos)
-        for start in range(0, count, 50):
-            for i in range(start, start + 50):
+        for start in range(0, count, batch):
+            for i in range(start, start + batch):
                 p.pub(topic, str(i), qos=qos, pid=i + 1)
             for answer in {0: (), 1: (PUBACK,), 2: (PUBREC, PUBCOMP)}[qos]:
-                got = [p.get(answer).pid for _ in range(50)]
-                assert got == list(range(start + 1, start + 51))
+                got = [p.get(answer).pid for _ in range(batch)]
+                assert got == list(range(start + 1, start + 1 + batch))
                 if answer == PUBREC:
                     for pid in got:
                         p.ack(PUBREL, pid)
-            assert [s.take().payload for _ in range(50)] == [str(i).encode() for i in range(start, start + 50)]
+            assert [s.take().payload for _ in range(batch)] == [str(i).encode() for i in range(start, start + batch)]
 
 
 # ---- packet identifiers --------------------------------------------------------------------
@@ -336,7 +337,8 @@ def identifiers_of_unacknowledged_messages_differ(net):
 @suite.proves("5:2.2.1-4")
 def identifiers_after_a_whole_circle(net):
     """One message stays unacknowledged while more than 65,535 others pass."""
-    s, p, topic, batch = net.peer("s"), net.peer("p"), net.topic("circle"), 500
+    s, p, topic = net.peer("s"), net.peer("p"), net.topic("circle")
+    batch = min(p.seen[0].get(0x21) or 500, 500) - 1
     s.split, p.split = 61 * s.split, 61 * p.split  # two megabytes byte by byte would show nothing more
     s.sub(topic, options=1)
     p.pub(topic, "first", qos=1, pid=1)
@@ -361,19 +363,16 @@ def identifiers_after_a_whole_circle(net):
 
 @suite.proves("5:3.1.2-29")
 def no_reason_strings_when_they_are_not_wanted(net):
-    secret = net.brokers.secret("narrow")
-    p = net.peer("p", login=True, username="narrow", password=secret, props=b"\x17\0")
+    p = net.named("narrow", props=b"\x17\0")
     assert p.put("denied", "x", 1) >= 0x80 and p.put("denied", "x", 2) >= 0x80
-    assert p.sub("denied") == [0x87] and p.unsub("denied") == [0x11]
+    assert p.sub("denied") in ([0x87], [0]) and p.unsub("unknown") == [0x11]
     assert all(q.props == [] for q in p.seen if q.kind not in (CONNACK, PUBLISH))
 
 
 def small(net, code_of):
     """A client that takes very little gets its refusals within that, or not at all; Peer watches the size."""
     for limit in (32, 64):
-        p = net.raw(login=True)
-        p.connect(f"narrow:{net.unique}", username="narrow", password=net.brokers.secret("narrow"), limit=limit)
-        code_of(p)
+        code_of(net.named("narrow", limit=limit))
 
 
 @suite.proves("5:3.4.2-2", "5:3.4.2-3", "5:3.5.2-2", "5:3.5.2-3", "5:3.9.2-1", "5:3.9.2-2", "5:3.11.2-1", "5:3.11.2-2",
@@ -381,17 +380,17 @@ def small(net, code_of):
 def refusals_within_a_small_packet_size(net):
     def refusals(p):
         assert p.put("denied", "x", 1) == p.put("denied", "x", 2) == 0x87
-        assert p.sub("denied") == [0x87] and p.unsub("unknown") == [0x11]
+        assert p.sub("denied") in ([0x87], [0]) and p.unsub("unknown") == [0x11]
         p.ack(PUBREL, 77)
-        assert p.get(PUBCOMP).code == 0x92
+        assert p.get(PUBCOMP).code in (0, 0x92)
         p.ack(PUBREC, 78)
-        assert p.get(PUBREL).code == 0x92
+        assert p.get(PUBREL).code in (0, 0x92)
     small(net, refusals)
 
 
 @suite.proves("5:3.14.2-3", "5:3.14.2-4")
 def a_disconnect_within_a_small_packet_size(net):
     def provoke(p):
-        p.send_all(b"\xc1\0")
+        p.send_all(publish(b"\xc3\x28", version=5))
         assert all(q.kind == DISCONNECT for q in p.ended())
     small(net, provoke)
