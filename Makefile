@@ -58,7 +58,7 @@ durability: build deps-test
 ## make conformance  every numbered statement of MQTT 3.1.1 and 5.0: the vectors against the codec, then the table id, test, result
 conformance: build deps-test
 	@meson test -C $(BUILD) --suite conformance --print-errorlogs
-	@PICKET_BUILD=$(abspath $(BUILD)) tests/conformance/report.py
+	@CONFORMANCE_WAYS=$(or $(WAYS),all) PICKET_BUILD=$(abspath $(BUILD)) tests/conformance/report.py
 
 ## make conformance-faults  can those tests fail? each against a broker that breaks the rule, two hundred of them in one build
 conformance-faults: build deps-test

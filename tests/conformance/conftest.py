@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import ws
 from picket import Picket, free_port
 from suite import Bodies
 
@@ -63,9 +64,11 @@ class Brokers:
 
     def socket(self, name, transport, login):
         picket, tls_port = self.get(name)
-        if transport == "tcp":
-            return connected(picket.plain_port if login else picket.open_port)
-        return picket.tls().wrap_socket(connected(picket.port if login else tls_port), server_hostname="localhost")
+        if transport in ("tcp", "ws"):
+            s = connected(picket.plain_port if login else picket.open_port)
+        else:
+            s = picket.tls().wrap_socket(connected(picket.port if login else tls_port), server_hostname="localhost")
+        return ws.Socket(s) if transport in ("ws", "wss") else s
 
     def home(self, role):
         """The broker that gives that role its limits."""

@@ -9,7 +9,7 @@ becomes test_3_MQTT_3_1_2_4__a_session_is_resumed and test_5_MQTT_3_1_2_5__a_ses
 version and a way, however many statements it proves, and all run side by side: most of their time is waiting.
 
 A way is a transport, and whether packets are sent whole or a byte at a time: tcp, tcp-split, tls, ...  CONFORMANCE_WAYS names
-those that are taken, or "all"."""
+those that are taken, or "all"; by default each transport is taken once."""
 import concurrent.futures
 import itertools
 import os
@@ -19,10 +19,10 @@ import pytest
 
 from strict import CONNACK, DISCONNECT, Peer
 
-TRANSPORTS = ("tcp", "tls")
+TRANSPORTS = ("tcp", "tls", "ws", "wss")
 ALL_WAYS = [t + s for s in ("", "-split") for t in TRANSPORTS]
-WAYS = os.environ.get("CONFORMANCE_WAYS", "all").replace("all", " ".join(ALL_WAYS)).split()
-AT_ONCE = 16  # most of the time of a test is waiting
+WAYS = os.environ.get("CONFORMANCE_WAYS", "tcp tls-split ws-split wss").replace("all", " ".join(ALL_WAYS)).split()
+AT_ONCE = 24  # most of the time of a test is waiting
 LEVEL = {3: 4, 5: 5}
 TEST_NAME = re.compile(r"test_(?P<v>[35])_MQTT_(?P<n>\d+_\d+_\d+)_(?P<k>\d+)__(?P<what>\w+)\[(?P<way>[\w-]+)\]")
 numbers = itertools.count(1)
