@@ -105,7 +105,8 @@ class Run:
 
     def complaints(self, statements):
         if not self.passed:
-            yield "nothing works any more, which proves nothing"
+            why = [line for line in self.said.splitlines() if line.startswith("E  ")]
+            yield "nothing works any more, which proves nothing: " + (why[0] if why else self.said[-300:])
         if "DIED" in self.said:
             yield "a process of the broker died: " + next(line for line in self.said.splitlines() if "DIED" in line)
         for s in statements:
@@ -141,7 +142,8 @@ def main():
 
     def one(n):
         tests = [] if options.everything else sorted({t for s in chosen[n] for t in known.get(s, [])} | set(always))
-        return Run(out, n, tests)
+        r = Run(out, n, tests)
+        return r if r.passed else Run(out, n, tests)  # the broker may not have come up
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for r in pool.map(one, chosen):
