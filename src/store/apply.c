@@ -7,6 +7,8 @@ static enum err session_known(struct store *s, u64 sid, bool *yes)
 	struct slice raw;
 	enum err e;
 
+	ASSERT(sid != 0);
+	ASSERT(s->txn != NULL);
 	*yes = true;
 	if (*known == sid && sid != 0)
 		return E_OK;
@@ -189,6 +191,7 @@ enum err apply_op(struct store *s, const struct store_op *op, const struct store
 	bool known = true;
 	enum err e = E_OK;
 
+	ASSERT(op->kind < SO_GROUP_OPEN);
 	chunk_reset(&s->scratch);
 	if (sid != 0)
 		e = session_known(s, sid, &known);

@@ -31,6 +31,7 @@ enum err ballast_open(struct ballast *b, int dir_fd)
 {
 	struct stat st;
 
+	ASSERT(dir_fd >= 0);
 	*b = (struct ballast){
 		.fd = openat(dir_fd, "ballast", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
 	if (b->fd < 0)

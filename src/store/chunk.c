@@ -47,6 +47,7 @@ struct slice chunk_copy(struct store_chunk **list, struct slice s)
 {
 	void *p;
 
+	ASSERT(s.n == 0 || s.p != NULL);
 	if (s.n == 0)
 		return SLICE_NONE;
 	p = chunk_alloc(list, s.n);
@@ -68,6 +69,7 @@ void chunk_reset(struct store_chunk **list)
 {
 	struct store_chunk *keep = *list;
 
+	ASSERT(list != NULL);
 	if (keep == NULL)
 		return;
 	chunk_free(&keep->next);

@@ -118,6 +118,7 @@ static enum err item_of(enum kv_db db, const MDB_val *key, const MDB_val *value,
 {
 	struct rd r = rd_of(slice_of(key->mv_data, key->mv_size));
 
+	ASSERT(db < KV_DBS);
 	out->a = rd_u64(&r);
 	out->b = kv_pair(db) ? rd_u64(&r) : 0;
 	out->value = slice_of(value->mv_data, value->mv_size);
@@ -146,6 +147,7 @@ static enum err lmdb_begin(struct kv *kv, enum kv_mode mode, struct kv_txn **out
 
 static void cursors_close(struct kv_txn *t)
 {
+	ASSERT(t->txn != NULL);
 	for (u32 i = 0; i < KV_DBS; i++) {
 		if (t->cursor[i] != NULL)
 			mdb_cursor_close(t->cursor[i]);
@@ -209,6 +211,7 @@ static bool tight(const struct lmdb *l)
 
 static enum err after_commit(struct lmdb *l, enum err e)
 {
+	ASSERT(l->writer.txn == NULL);
 	l->commits += e == E_OK;
 	/* LMDB says EIO where a write came out short, which is how a disk says that this was the
 	 * last of its room.  What was written is not part of anything yet. */
@@ -241,6 +244,7 @@ static bool lmdb_full(struct kv *kv, u64 mono_ms)
 {
 	struct lmdb *l = lmdb_of(kv);
 
+	ASSERT(l->writer.txn == NULL);
 	if (!l->full || (mono_ms >= l->looked_ms && mono_ms - l->looked_ms < ROOM_MS))
 		return l->full;
 	l->looked_ms = mono_ms;
@@ -272,6 +276,7 @@ static enum err lmdb_get(struct kv_txn *t, enum kv_db db, u64 a, u64 b, struct s
 	MDB_cursor *c;
 	enum err e = cursor_of(t, db, &c);
 
+	ASSERT(out != NULL);
 	if (e == E_OK)
 		e = err_of(mdb_cursor_get(c, &key, &value, MDB_SET_KEY));
 	if (e == E_OK)
@@ -286,6 +291,7 @@ static enum err move(struct kv_txn *t, enum kv_db db, MDB_val key, MDB_cursor_op
 	MDB_cursor *c;
 	enum err e = cursor_of(t, db, &c);
 
+	ASSERT(out != NULL);
 	if (e == E_OK)
 		e = err_of(mdb_cursor_get(c, &key, &value, how));
 	return e == E_OK ? item_of(db, &key, &value, out) : e;
@@ -427,6 +433,7 @@ static enum err look_before(const struct store_options *o, char *text, size_t ca
 	struct stat st;
 	bool ok;
 
+	ASSERT(o->dir_fd >= 0);
 	if (fd < 0 && errno == ENOENT)
 		return E_OK;
 	if (fd < 0 || fstat(fd, &st) != 0) {
@@ -474,6 +481,7 @@ static enum err dbs_open(struct lmdb *l, MDB_txn *txn, unsigned how, const char 
 	unsigned flags;
 	int rc = 0;
 
+	ASSERT(txn != NULL);
 	for (u32 i = 0; i < KV_DBS && rc == 0; i++) {
 		*which = db_name[i];
 		rc = mdb_dbi_open(txn, db_name[i], how, &l->dbi[i]);
@@ -494,6 +502,7 @@ static enum err databases(struct lmdb *l, char *text, size_t cap)
 	enum err e;
 	int rc = mdb_txn_begin(l->env, NULL, 0, &txn);
 
+	ASSERT(l->page != 0);
 	if (rc != 0)
 		return err_of(rc);
 	rc = mdb_dbi_open(txn, NULL, 0, &dbi);

@@ -120,6 +120,7 @@ static void list_free(struct list *l)
 	while (l->head[0] != NULL) {
 		struct node *x = l->head[0];
 
+		ASSERT(l->n == 0 || l->head[0] != NULL);
 		free(x->value);
 		l->head[0] = x->next[0];
 		free(x);
@@ -206,6 +207,7 @@ static void memory_abort(struct kv_txn **tp)
 
 static enum err cursor_item(struct kv_txn *t, enum kv_db db, struct node *x, struct kv_item *out)
 {
+	ASSERT(x == NULL || x->levels > 0);
 	t->at[db] = x;
 	t->moved[db] = false;
 	if (x == NULL)

@@ -77,6 +77,7 @@ static enum err load_session(struct load *l, const struct kv_item *it, struct sl
 	struct store_session x;
 	enum err e = read_session(fields, &x);
 
+	ASSERT(it->b == 0);
 	if (e != E_OK)
 		return e;
 	x.sid = it->a;
@@ -231,6 +232,7 @@ static enum err count_session(struct store *s, struct kv_txn *txn, u64 *after, u
 {
 	enum err e = E_OK;
 
+	ASSERT(*left > 0);
 	if (s->count.sid == 0) {
 		e = count_next(s, txn, *after);
 		--*left;

@@ -179,6 +179,7 @@ static void line_leave(struct plan *p, struct held *h)
 {
 	struct line *l = h->line;
 
+	ASSERT(l == NULL || l->first != NULL);
 	if (l == NULL)
 		return;
 	line_unlink(h);
@@ -324,6 +325,7 @@ static void arrive(struct plan *p, const struct store_op *op, struct store_batch
 {
 	struct held *newest = key_newest(p, op);
 
+	ASSERT(op->group == 0);
 	if (op->kind == SO_NONE)
 		return;
 	if (op_deletes(op)) {
@@ -342,6 +344,8 @@ static void release(struct plan *p, struct held *h)
 {
 	const struct store_op *op = h->op;
 
+	ASSERT(h->batch->holds > 0);
+	ASSERT(!op_reads(op));
 	if (!h->dead && h->older != NULL && !op_deletes(op)) {
 		group_append(h->older->group, h); /* what it follows still waits */
 		return;
@@ -502,6 +506,7 @@ static bool overtakes(const struct table *stays, const struct store_op *op)
 {
 	struct key k = {op->sid, (u64)BLOCKED_QUEUE << THING_SHIFT};
 
+	ASSERT(op->kind < SO_GROUP_OPEN);
 	if (!relieves(op))
 		return false;
 	if (op_thing(op) != OF_NOTHING)

@@ -86,6 +86,7 @@ static enum err open_plain(const struct place *at, struct slice raw, struct rd *
 {
 	u32 sum;
 
+	ASSERT(raw.n >= FORMAT_HEAD);
 	*fields = rd_bytes(r, n);
 	sum = rd_u32(r);
 	if (r->err || rd_left(r) != 0 || sum != checksum(at, raw.p, raw.n - FORMAT_SUM))
@@ -101,6 +102,8 @@ static enum err open_sealed(const struct seal *seal, const struct place *at, str
 		     tag = rd_bytes(r, FORMAT_TAG);
 	u8 *out;
 
+	ASSERT(seal != NULL);
+	ASSERT(raw.n >= FORMAT_HEAD);
 	if (r->err || rd_left(r) != 0)
 		return E_CORRUPT;
 	out = chunk_alloc(scratch, n + 1u);
@@ -280,6 +283,7 @@ enum err read_state(struct slice fields, struct record_state *out)
 
 static void wr_will(struct wr *w, const struct store_will *x)
 {
+	ASSERT(x->m.topic.n != 0);
 	wr_u32(w, x->delay_s);
 	wr_u32(w, x->expiry_s);
 	wr_u8(w, flags_of(x->expires, false));
@@ -302,6 +306,7 @@ void fields_session(struct wr *w, const void *thing)
 	const struct who who = {s->identity_id, s->identity, s->client_id, s->username, s->cert_cn,
 				s->cert_san,	s->listener, s->addr,	   s->tls};
 
+	ASSERT(s->identity.n <= UINT32_MAX);
 	wr_who(w, &who);
 	wr_u8(w, s->version);
 	wr_u32(w, s->kind);
@@ -490,6 +495,7 @@ void fields_retained(struct wr *w, const void *thing)
 	const struct who who = {x->identity_id, x->identity, x->client_id, x->username, x->cert_cn,
 				x->cert_san,	x->listener, x->addr,	   x->tls};
 
+	ASSERT(x->m.topic.n != 0);
 	wr_u64(w, x->stored_ms);
 	wr_who(w, &who);
 	wr_msg(w, &x->m);
@@ -514,6 +520,8 @@ enum err read_retained(struct slice fields, struct store_retained *out)
 	};
 	memcpy(out->addr, who.addr, sizeof(out->addr));
 	rd_msg(&r, &out->m);
+	if (out->m.topic.n == 0)
+		rd_fail(&r, E_CORRUPT);
 	return rd_end(&r);
 }
 

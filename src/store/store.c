@@ -119,6 +119,7 @@ static void txn_abort(struct store *s)
 
 static enum err txn_end(struct store *s, enum err e, u64 wall_ms, u64 mono_ms)
 {
+	ASSERT(s->txn != NULL);
 	if (e == E_OK)
 		e = state_put(s, wall_ms, false);
 	if (e != E_OK) {
@@ -158,12 +159,13 @@ static bool look_ahead(struct store *s, const struct store_op *const *op, u32 n)
 	return grows;
 }
 
-static enum err apply_all(struct store *s, const struct store_op *const *op, u32 n,
+static enum err apply_all(struct store *s, const struct store_op *const *op, u32 n, bool full,
 			  const struct store_sink *sink)
 {
 	enum err e = E_OK;
 
-	if (look_ahead(s, op, n) && s->kv->class->full(s->kv, s->last_mono))
+	ASSERT(s->txn != NULL);
+	if (look_ahead(s, op, n) && full)
 		return E_QUOTA;
 	for (u32 i = 0; i < n && e == E_OK; i++)
 		e = apply_op(s, op[i], sink);
@@ -175,14 +177,15 @@ static enum err apply_all(struct store *s, const struct store_op *const *op, u32
 enum err store_commit(struct store *s, const struct store_op *const *op, u32 n, u64 wall_ms,
 		      u64 mono_ms, const struct store_sink *sink)
 {
-	bool ended = s->ended;
+	bool ended = s->ended, full;
 	enum err e;
 
 	OBJ_CHECK(s, STORE_MAGIC);
+	full = store_is_full(s, mono_ms);
 	e = txn_begin(s, mono_ms);
 	if (e != E_OK)
 		return e;
-	e = apply_all(s, op, n, sink);
+	e = apply_all(s, op, n, full, sink);
 	if (e == E_OK && !s->changed && n != 0)
 		s->kv->class->abort(&s->txn);
 	else
@@ -222,6 +225,7 @@ static enum err format_make(struct store *s)
 	const struct place at = {KV_META, META_FORMAT, 0};
 	struct record_format f = {.version = FORMAT_VERSION};
 
+	ASSERT(s->txn != NULL);
 	if (s->seal != NULL)
 		seal_check(s->seal, f.check);
 	return engine_put(s, &at, KV_NEW, REC_FORMAT, fields_format, &f);
@@ -268,6 +272,7 @@ static enum err start_known(struct store *s, const struct store_opening *o)
 	struct kv_item it;
 	enum err e = engine_get(s, &(struct place){KV_META, META_FORMAT, 0}, REC_FORMAT, &fields);
 
+	ASSERT(s->epoch == 0);
 	if (e == E_OK)
 		e = read_format(fields, &f);
 	if (e != E_OK)
@@ -338,6 +343,8 @@ enum err engine_start(struct store **out, const struct store_opening *o)
 	struct store *s = xcalloc(1, sizeof(*s));
 	enum err e;
 
+	ASSERT(o->kv != NULL);
+	ASSERT((o->seal == NULL) == (o->eye == NULL));
 	s->magic = STORE_MAGIC;
 	s->kv = o->kv;
 	s->seal = o->seal;
@@ -361,6 +368,7 @@ static void mark_clean(struct store *s)
 {
 	enum err e;
 
+	ASSERT(s->txn == NULL);
 	/* Time of this process has not passed since the last commit for all that is known here. */
 	e = txn_begin(s, s->last_mono);
 	if (e == E_OK)

@@ -146,6 +146,7 @@ static enum err one(struct check *c, const struct place *at, const struct kv_ite
 	u64 number;
 	enum err e;
 
+	ASSERT(at->a == it->a && at->b == it->b);
 	if (parse(c, at, it->value) != E_OK)
 		return say(c, &c->report->damaged, word[at->db], at);
 	e = kv_pair(at->db) || at->db == KV_DROPS ? owner(c, at) : E_OK;
@@ -162,6 +163,7 @@ static enum err all_of(struct check *c, enum kv_db db, u64 *counter)
 	struct kv_item it;
 	enum err e = c->kv->seek(c->txn, db, 0, 0, &it);
 
+	ASSERT(db < KV_DBS);
 	c->sid = 0;
 	c->there = false;
 	while (e == E_OK) {
@@ -243,6 +245,7 @@ static enum err references(struct check *c)
 	u64 from = 0;
 	enum err e, more = E_OK;
 
+	ASSERT(c->txn != NULL);
 	c->window = malloc(WINDOW * sizeof(*c->window));
 	if (c->window == NULL)
 		return E_NOMEM;

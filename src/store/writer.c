@@ -15,7 +15,7 @@
 #define WRITER_MAGIC 0x3717e400u
 
 enum {
-	LIM_TXN_OPS = 8192,   /* operations after which no further batch joins a transaction */
+	LIM_TXN_OPS = 4096,   /* operations after which no further batch joins a transaction */
 	LIM_COUNT = 2000,     /* records that are counted between two transactions */
 	FULL_RETRY_MS = 200,  /* how often room is looked for */
 	IDLE_MS = 600 * 1000, /* how often an idle store looks at the clocks */
@@ -90,6 +90,7 @@ static void copy_queued(struct store_chunk **chunks, struct store_queued *to,
 {
 	size_t ids = from->ids != NULL ? (from->ids[0] + 1u) * sizeof(*from->ids) : 0;
 
+	ASSERT(from->state <= SQ_RELEASED);
 	*to = *from;
 	to->m.topic = chunk_copy(chunks, from->m.topic);
 	to->m.props = chunk_copy(chunks, from->m.props);
@@ -183,6 +184,7 @@ static void tell(struct writer *w)
 		struct shard *s = &w->shard[i];
 		struct store_notice *n = s->notice;
 
+		ASSERT(w->nshards > 0);
 		if (n == NULL)
 			continue;
 		if (n->nreads == 0) { /* forgotten ones leave their vector */
@@ -250,6 +252,7 @@ static bool commit_plan(struct writer *w)
 {
 	bool done = true, got = false;
 
+	ASSERT(w->plan.live <= w->plan.n);
 	if (w->plan.live != 0 || store_has_work(w->store)) {
 		done = commit(w, w->plan.live != 0 ? w->plan.n : 0) == E_OK;
 		got = done || relieve(w);
@@ -304,6 +307,7 @@ static bool count_some(struct writer *w)
 {
 	enum err e;
 
+	ASSERT(w->plan.live <= w->plan.n);
 	if (w->counted == UINT64_MAX)
 		return false;
 	e = store_count_some(w->store, &w->counted, LIM_COUNT, on_count, w);
@@ -346,22 +350,6 @@ static bool take(struct writer *w, struct task **tasks)
 	return true;
 }
 
-/* Everything but the lock.  false: nothing was to be done, or could be. */
-static bool turn(struct writer *w, struct task *tasks)
-{
-	bool any = tasks != NULL;
-
-	run_tasks(w, tasks);
-	any |= count_some(w);
-	any |= plan_backlog(w);
-	any |= commit_plan(w);
-	tell(w);
-	ASSERT(w->plan.live <= w->plan.n);
-	return any && w->plan.live == 0;
-}
-
-/* ---- the thread ------------------------------------------------------------------------------ */
-
 /* A wall clock that was set: a crash from now on should not take it for time that passed. */
 static void look_at_clocks(struct writer *w)
 {
@@ -374,6 +362,24 @@ static void look_at_clocks(struct writer *w)
 	(void)commit(w, 0); /* full: then later */
 }
 
+/* Everything but the lock.  false: nothing was to be done, or could be. */
+static bool turn(struct writer *w, struct task *tasks)
+{
+	bool any = tasks != NULL;
+
+	run_tasks(w, tasks);
+	any |= count_some(w);
+	any |= plan_backlog(w);
+	any |= commit_plan(w);
+	if (!any && !blocked(w))
+		look_at_clocks(w);
+	tell(w);
+	ASSERT(w->plan.live <= w->plan.n);
+	return any && w->plan.live == 0;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
 /* Nothing is left that could be done at once. */
 static bool quiet(const struct writer *w)
 {
@@ -381,8 +387,8 @@ static bool quiet(const struct writer *w)
 	       w->backlog == NULL && (!store_has_work(w->store) || blocked(w));
 }
 
-/* Under the lock.  false: the time is up. */
-static bool wait_a_while(struct writer *w, u32 ms)
+/* Under the lock. */
+static void wait_a_while(struct writer *w, u32 ms)
 {
 	struct timespec at;
 	int rc = 0;
@@ -399,7 +405,6 @@ static bool wait_a_while(struct writer *w, u32 ms)
 		rc = pthread_cond_timedwait(&w->wake, &w->lock, &at);
 	w->waiting = false;
 	ASSERT(rc == 0 || rc == ETIMEDOUT);
-	return rc == 0;
 }
 
 /* Commit what can be, and give every batch back. */
@@ -408,6 +413,7 @@ static void finish(struct writer *w)
 	struct task *tasks;
 	bool any = true;
 
+	ASSERT(w->stop);
 	while (any && !w->unclean) {
 		pthread_mutex_lock(&w->lock);
 		any = take(w, &tasks);
@@ -438,15 +444,11 @@ static void *writer_main(void *arg)
 
 	OBJ_CHECK(w, WRITER_MAGIC);
 	while (!stop) {
-		bool due;
-
 		pthread_mutex_lock(&w->lock);
-		due = !wait_a_while(w, blocked(w) ? FULL_RETRY_MS : IDLE_MS);
+		wait_a_while(w, blocked(w) ? FULL_RETRY_MS : IDLE_MS);
 		(void)take(w, &tasks);
 		stop = w->stop;
 		pthread_mutex_unlock(&w->lock);
-		if (due && !blocked(w))
-			look_at_clocks(w);
 		if (!(stop && w->unclean))
 			(void)turn(w, tasks);
 		else

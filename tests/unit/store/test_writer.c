@@ -1,9 +1,10 @@
 /* The writer on a store in memory, stepped by hand and with its thread under several shards. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "help.h"
 #include "store/writer.h"
@@ -381,6 +382,38 @@ static void tasks_run_between_transactions(void **state)
 	writer_free(&w, false);
 }
 
+/* A clock that somebody sets is written down, so that a crash does not take the jump for time. */
+static void a_wall_clock_that_jumps_is_noted(void **state)
+{
+	struct store *s = store_memory(mono);
+	struct writer *w = writer_new(s, &env, SHARDS, false);
+	struct store_stats stats;
+	u64 before, time;
+
+	run(w);
+	store_stats(s, &stats);
+	before = stats.commits;
+	wall += 60000; /* both went on */
+	mono += 60000;
+	run(w);
+	store_stats(s, &stats);
+	assert_int_equal(stats.commits, before);
+	wall += 3600000;
+	run(w);
+	run(w);
+	store_stats(s, &stats);
+	assert_int_equal(stats.commits, before + 1);
+	wall -= 7200000;
+	run(w);
+	store_stats(s, &stats);
+	assert_int_equal(stats.commits, before + 2);
+	time = store_time(s, mono);
+	writer_free(&w, true);
+	store_crash(s, mono);
+	assert_int_equal(store_time(s, mono), time);
+	store_close(&s);
+}
+
 /* ---- with a thread --------------------------------------------------------------------------- */
 
 struct load {
@@ -458,6 +491,48 @@ static void shards_in_threads(void **state)
 	}
 }
 
+static bool no_problem(void *arg, const char *text)
+{
+	fail_msg("%s", text);
+	return false;
+}
+
+/* On disk: copies and checks read while the shards write. */
+static void others_read_while_shards_write(void **state)
+{
+	enum { ROUNDS = 60 };
+	const struct store_witness witness = {NULL, no_problem};
+	struct store_report report;
+	struct load load[SHARDS];
+	pthread_t thread[SHARDS];
+	struct house h;
+	struct writer *w;
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	house_make(&h, SEALED);
+	w = writer_new(h.s, &env, SHARDS, true);
+	for (u32 i = 0; i < SHARDS; i++) {
+		load[i] = (struct load){w, i, ROUNDS};
+		assert_int_equal(pthread_create(&thread[i], NULL, loader, &load[i]), 0);
+	}
+	for (u32 i = 0; i < 10; i++) {
+		assert_int_equal(store_copy(h.s, fd), E_OK);
+		assert_int_equal(store_verify(h.s, &witness, &report), E_OK);
+	}
+	for (u32 i = 0; i < SHARDS; i++)
+		pthread_join(thread[i], NULL);
+	writer_free(&w, false);
+	assert_int_equal(fatals, 0);
+	for (u32 i = 0; i < SHARDS; i++)
+		assert_int_equal(shards[i].committed, ROUNDS);
+	close(fd);
+	assert_int_equal(house_open(&h, house_key), E_OK);
+	assert_true(store_was_clean(h.s));
+	assert_int_equal(store_verify(h.s, &witness, &report), E_OK);
+	assert_int_equal(report.queued, SHARDS * 5);
+	house_free(&h);
+}
+
 static void a_crash_in_the_middle_keeps_what_was_told(void **state)
 {
 	enum { ROUNDS = 300 };
@@ -497,7 +572,9 @@ int main(void)
 		T(full_keeps_what_it_has_and_lets_deletions_through),
 		T(a_full_store_can_be_left),
 		T(tasks_run_between_transactions),
+		T(a_wall_clock_that_jumps_is_noted),
 		T(shards_in_threads),
+		T(others_read_while_shards_write),
 		T(a_crash_in_the_middle_keeps_what_was_told),
 	};
 	return RUN_TESTS(tests);
