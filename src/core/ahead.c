@@ -49,17 +49,6 @@ static bool is_known(const struct session *s, u64 seq)
 	return false;
 }
 
-static void read_released(struct core *c, struct session *s, u64 seq)
-{
-	struct flight *x = flights_add(&s->out);
-
-	ASSERT(s->out.sent + 1 == s->out.n);
-	*x = (struct flight){.seq = seq, .pid = sequence_pid(seq), .at = AT_NONE, .qos = 2};
-	s->out.sent++;
-	s->durable->low = s->out.n == 1 ? seq : MIN(s->durable->low, seq);
-	answer_ack(c, s->client, 0, PKT_PUBREL, x->pid, 0);
-}
-
 static bool view_of(const struct core *c, const struct store_queued *r, struct msg *out,
 		    struct topic *t)
 {
@@ -74,30 +63,41 @@ static bool view_of(const struct core *c, const struct store_queued *r, struct m
 	return topic_parse(out->topic, t) == E_OK && r->qos != 0 && r->qos <= 2;
 }
 
-/* The message of an entry as of now: NULL when it is not to be sent, and why was counted. */
-static struct msg *read_message(struct core *c, struct session *s, const struct store_queued *r)
+/* Its message, which is the caller's; NULL: it was damaged where no checksum saw it. */
+static struct msg *read_message(struct core *c, struct session *s, const struct store_queued *r,
+				struct queued *like)
 {
 	struct msg view, *m = &view, *kept;
-	struct queued q = {.m = m, .seq = r->seq, .at = AT_NONE, .qos = r->qos, .sub = r->sub};
 	struct topic t;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (!view_of(c, r, m, &t)) {
 		record_dropped(c, s, DROP_DAMAGED);
-	} else if (msg_expired(m, c->now_ms)) {
-		backlog_dropped(c, s, m, DROP_EXPIRED, E_TIMEOUT);
-	} else if (judge_deliver(s->who, &t, r->qos, r->retain) != ALLOW) {
-		if (strand_denied(c, s, &q))
-			return NULL;
-		backlog_dropped(c, s, m, DROP_DENIED, E_DENIED);
-	} else {
-		kept = msg_keep(&m);
-		ASSERT(kept != NULL); /* it came from the disk: its size was a limit before */
-		msg_unref(&kept);
-		return m;
+		backlog_delete(c, s, r->seq);
+		return NULL;
 	}
-	backlog_delete(c, s, r->seq);
-	return NULL;
+	kept = msg_keep(&m);
+	ASSERT(kept != NULL); /* it came from the disk: its size was a limit before */
+	msg_unref(&kept);
+	like->m = m;
+	return m;
+}
+
+/* May it be had, as of now?  Else it is gone, and counted. */
+static bool read_judge(struct core *c, struct session *s, struct msg *m, const struct queued *like)
+{
+	struct topic t;
+	enum err e = topic_parse(m->topic, &t);
+
+	ASSERT(e == E_OK);
+	if (judge_deliver(s->who, &t, like->qos, like->retain) == ALLOW) {
+		if (!msg_expired(m, c->now_ms) || like->dup)
+			return true;
+		backlog_lost(c, s, like, DROP_EXPIRED, E_TIMEOUT);
+	} else if (backlog_was_sent(like) || !strand_denied(c, s, like)) {
+		backlog_lost(c, s, like, DROP_DENIED, E_DENIED);
+	}
+	return false;
 }
 
 static void read_one(struct core *c, struct session *s, const struct store_queued *r,
@@ -120,16 +120,17 @@ static void read_one(struct core *c, struct session *s, const struct store_queue
 	if (backlog_charges(c, d, r->seq))
 		disk_uncharge(s, 1, sizeof(*m) + r->m.topic.n + r->m.props.n + r->m.payload.n);
 	if (r->state == SQ_RELEASED) {
-		read_released(c, s, r->seq);
+		backlog_release(c, s, r->seq, 0);
 		return;
 	}
-	m = read_message(c, s, r);
+	m = read_message(c, s, r, &like);
 	if (m == NULL)
 		return;
-	q = ahead_add(c, s, m, &like);
-	ASSERT(q != NULL);
-	q->ids = ids_copy(r->ids);
-	STAILQ_INSERT_TAIL(to, q, link);
+	q = read_judge(c, s, m, &like) ? ahead_add(c, s, m, &like) : NULL;
+	if (q != NULL) {
+		q->ids = ids_copy(r->ids);
+		STAILQ_INSERT_TAIL(to, q, link);
+	}
 	msg_unref(&m);
 }
 
@@ -166,9 +167,11 @@ static void read_merge(struct core *c, struct session *s, const struct store_rea
 		STAILQ_REMOVE_HEAD(&s->queue, link);
 		STAILQ_INSERT_TAIL(&part, q, link);
 	}
-	for (u32 i = 0; i < r->n; i++)
+	/* One that had to wait may have seen what came after it was asked for: that is in memory,
+	 * or will be read. */
+	for (u32 i = 0; i < r->n && r->queued[i].seq <= d->read_until; i++)
 		read_one(c, s, &r->queued[i], &part);
-	d->in_memory = r->end ? MAX(r->last, d->read_until) : r->last;
+	d->in_memory = r->end ? d->read_until : MIN(r->last, d->read_until);
 	if (backlog_is_behind(d)) {
 		tail_drop(c, s, &s->queue, &part);
 	} else {

@@ -140,15 +140,21 @@ void backlog_gone(struct core *c, struct session *s, const struct flight *x)
 	entry_gone(c, s, x->seq, x->at);
 }
 
-u64 backlog_released(struct core *c, struct session *s, const struct flight *x)
+static u64 entry_release(struct core *c, struct session *s, u64 seq)
 {
 	struct store_op *op = ops_add(c, SO_QUEUE_RELEASE);
 
-	ASSERT(x->seq != 0 && x->qos == 2);
+	ASSERT(seq != 0);
 	ASSERT(s->durable != NULL);
 	op->sid = s->durable->sid;
-	op->seq = x->seq;
+	op->seq = seq;
 	return ops_now(c);
+}
+
+u64 backlog_released(struct core *c, struct session *s, const struct flight *x)
+{
+	ASSERT(x->qos == 2);
+	return entry_release(c, s, x->seq);
 }
 
 void backlog_dropped(struct core *c, struct session *s, const struct msg *m, enum store_drop why,
@@ -162,14 +168,36 @@ void backlog_dropped(struct core *c, struct session *s, const struct msg *m, enu
 	record_dropped(c, s, why);
 }
 
-void backlog_denied(struct core *c, struct session *s, const struct queued *q)
+bool backlog_was_sent(const struct queued *q)
+{
+	ASSERT(q->seq != 0 || !q->dup);
+	return q->dup && q->qos == 2;
+}
+
+void backlog_release(struct core *c, struct session *s, u64 seq, u64 ticket)
+{
+	struct flight *x = flights_add(&s->out);
+
+	ASSERT(s->out.sent + 1 == s->out.n);
+	*x = (struct flight){.seq = seq, .pid = sequence_pid(seq), .at = AT_NONE, .qos = 2};
+	s->out.sent++;
+	s->durable->low = s->out.n == 1 ? seq : MIN(s->durable->low, seq);
+	answer_ack(c, s->client, ticket, PKT_PUBREL, x->pid, 0);
+}
+
+void backlog_lost(struct core *c, struct session *s, const struct queued *q, enum store_drop why,
+		  enum err e)
 {
 	ASSERT(q->m != NULL);
-	if (q->seq != 0)
-		backlog_dropped(c, s, q->m, DROP_DENIED, E_DENIED);
+	if (q->seq == 0) { /* a retained message that was not its turn yet */
+		c->stats.denied_delivery += why == DROP_DENIED;
+		return;
+	}
+	backlog_dropped(c, s, q->m, why, e);
+	if (backlog_was_sent(q))
+		backlog_release(c, s, q->seq, entry_release(c, s, q->seq));
 	else
-		c->stats.denied_delivery++;
-	entry_gone(c, s, q->seq, q->at);
+		entry_gone(c, s, q->seq, q->at);
 }
 
 /* ---- coming to it -------------------------------------------------------------------- */
@@ -379,7 +407,7 @@ static void send_first(struct core *c, struct session *s)
 	struct outgoing o = {.first = publish_first(q->qos, q->retain, q->dup),
 			     .pid = q->qos != 0 ? sequence_pid(q->seq) : 0,
 			     .ids = q->ids};
-	bool expired = msg_expired(q->m, c->now_ms);
+	bool expired = msg_expired(q->m, c->now_ms) && !q->dup;
 
 	ASSERT(q->qos == 0 || q->seq != 0);
 	STAILQ_REMOVE_HEAD(&s->queue, link);
@@ -390,9 +418,8 @@ static void send_first(struct core *c, struct session *s)
 	} else if (!expired && fits_client(c, s, q->m, &o)) {
 		send_flight(c, s, q, &o);
 	} else {
-		backlog_dropped(c, s, q->m, expired ? DROP_EXPIRED : DROP_TOO_LARGE,
-				expired ? E_TIMEOUT : E_TOO_LARGE);
-		entry_gone(c, s, q->seq, q->at);
+		backlog_lost(c, s, q, expired ? DROP_EXPIRED : DROP_TOO_LARGE,
+			     expired ? E_TIMEOUT : E_TOO_LARGE);
 	}
 	queued_free(c, s, q);
 }
@@ -424,7 +451,7 @@ void backlog_here(struct core *c, struct session *s)
 	backlog_pump(c, s);
 }
 
-/* A retained message that has no sequence yet was for this connection alone. */
+/* A retained message that has not been sent was for this connection alone. */
 void backlog_away(struct core *c, struct session *s)
 {
 	struct durable *d = s->durable;
@@ -433,7 +460,9 @@ void backlog_away(struct core *c, struct session *s)
 	ASSERT(s->client == NULL);
 	while ((q = STAILQ_FIRST(&s->queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(&s->queue, link);
-		if (q->seq != 0 && backlog_charges(c, d, q->seq))
+		if (q->replay)
+			entry_gone(c, s, q->seq, q->at);
+		else if (backlog_charges(c, d, q->seq))
 			disk_charge(s, 1, msg_bytes(q->m));
 		queued_free(c, s, q);
 	}

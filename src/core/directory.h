@@ -15,6 +15,7 @@ struct home {
 	struct session *session; /* the home shard's; NULL: none yet */
 	u32 shard;
 	u32 claims;
+	u64 ending; /* the home shard's: an older session is gone when this ticket is on disk */
 	bool ghost; /* nobody can find it */
 	u16 key_len;
 	u8 key[]; /* identity id, client id */

@@ -74,8 +74,9 @@ void record_begin(struct core *c, struct session *s);
 void record_put(struct core *c, struct session *s);
 /* One of the store becomes a session again. */
 void record_restore(struct core *c, struct session *s, const struct store_session *x);
-/* It has ended.  ticket: it is deleted when that is on disk; 0: now. */
-void record_end(struct core *c, struct session *s, u64 ticket);
+/* It has ended, and loses its home.  LATER: it is deleted when its will is on disk. */
+enum record_end { END_NOW, END_LATER };
+void record_end(struct core *c, struct session *s, enum record_end how);
 void record_forget(struct core *c, struct session *s); /* in memory only */
 void record_sub(struct core *c, const struct session *s, u32 i, u8 retain_handling);
 void record_unsub(struct core *c, const struct session *s, u32 i);
@@ -113,7 +114,13 @@ void backlog_away(struct core *c, struct session *s);
 void backlog_gone(struct core *c, struct session *s, const struct flight *x);
 /* PUBREC came.  Returns the ticket that PUBREL waits for. */
 u64 backlog_released(struct core *c, struct session *s, const struct flight *x);
-void backlog_denied(struct core *c, struct session *s, const struct queued *q);
+/* QoS 2, and the client may know its identifier: it has to be released whatever becomes of it. */
+bool backlog_was_sent(const struct queued *q);
+/* PUBREL, when ticket is on disk; PUBCOMP is awaited. */
+void backlog_release(struct core *c, struct session *s, u64 seq, u64 ticket);
+/* It will not be delivered. */
+void backlog_lost(struct core *c, struct session *s, const struct queued *q, enum store_drop why,
+		  enum err e);
 /* What has expired behind that sequence leaves the disk. */
 void backlog_purge(struct core *c, struct session *s, u64 after);
 void backlog_delete(struct core *c, struct session *s, u64 seq);

@@ -188,7 +188,7 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 			 struct limits *lim)
 {
 	struct hello *h = cl->hello;
-	u64 described = c->ops.described;
+	u64 described = c->ops.described, ticket;
 	struct session *s = h->home->session;
 	bool present, open = s != NULL && s->client != NULL;
 
@@ -213,9 +213,9 @@ static void login_accept(struct core *c, struct client *cl, const struct pkt_con
 	ASSERT(!present || s->durable != NULL || !ops_on(c));
 	if (s->durable != NULL)
 		record_put(c, s);
-	/* What it says of the session, and of one that was ended for it, has to be so. */
-	described = c->ops.described - described;
-	if (!connack_accept(c, cl, p, present, described != 0 ? ops_now(c) : 0)) {
+	/* What it says of the session, and of older ones that were ended, has to be so. */
+	ticket = c->ops.described != described ? ops_now(c) : s->home->ending;
+	if (!connack_accept(c, cl, p, present, ticket)) {
 		/* SPEC MQTT-3.2.0-1, MQTT-3.1.2-24: nothing may come before it. */
 		session_detach(c, s, DETACH_GOODBYE);
 		refuse_now(c, cl, E_TOO_LARGE);

@@ -260,12 +260,15 @@ void effect_leave(struct core *c)
 
 /* ---- what has to wait ---------------------------------------------------------------- */
 
-void ops_later(struct core *c, u64 sid, u64 ticket)
+void ops_ended(struct core *c, struct home **home, u64 sid)
 {
 	struct later *l = xcalloc(1, sizeof(*l));
 
-	ASSERT(ticket != 0 && ticket <= c->ops.submitted + 1);
-	*l = (struct later){NULL, ticket, sid};
+	ASSERT((*home)->session == NULL);
+	*l = (struct later){NULL, ops_now(c), sid, *home};
+	ASSERT(l->ticket != 0);
+	l->home->ending = l->ticket;
+	*home = NULL;
 	*c->ops.later_end = l;
 	c->ops.later_end = &l->next;
 }
@@ -277,7 +280,9 @@ static void laters_flow(struct core *c)
 
 	ASSERT(o->effect.group == 0);
 	while ((l = o->later) != NULL && ops_done(o, l->ticket)) {
-		ops_add(c, SO_SESSION_DEL)->sid = l->sid;
+		if (l->sid != 0)
+			ops_add(c, SO_SESSION_DEL)->sid = l->sid;
+		directory_release(&c->hub->directory, &l->home);
 		o->later = l->next;
 		if (o->later == NULL)
 			o->later_end = &o->later;
@@ -423,6 +428,7 @@ void ops_free(struct core *c)
 	map_free(&o->uncounted);
 	for (struct later *l = o->later, *next; l != NULL; l = next) {
 		next = l->next;
+		directory_release(&c->hub->directory, &l->home);
 		free(l); /* marked as ended already: the next start deletes it */
 	}
 }

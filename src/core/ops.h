@@ -15,13 +15,15 @@
 struct client;
 struct core;
 struct durable;
+struct home;
 struct session;
 
-/* The deletion of a session whose will is being said on other shards too: not before that is on
- * disk. */
+/* A session that has ended, until that is on disk: a new one of its client has to wait as long. */
 struct later {
 	struct later *next;
-	u64 ticket, sid;
+	u64 ticket;
+	u64 sid; /* to be deleted then: its will is being said on other shards too; 0: it was */
+	struct home *home; /* a claim */
 };
 
 /* How the disk is: it keeps up; far behind; full. */
@@ -76,8 +78,9 @@ u16 ops_last(const struct core *c); /* the place of the newest operation, or AT_
 /* Pump the session when the store has come on. */
 void ops_wake(struct core *c, struct durable *d);
 void ops_wake_end(struct core *c, struct durable *d);
-/* Delete the session when ticket is on disk. */
-void ops_later(struct core *c, u64 sid, u64 ticket);
+/* The session of that home (a claim, taken) has ended.  sid: it is deleted when all so far is on
+ * disk; 0: it was. */
+void ops_ended(struct core *c, struct home **home, u64 sid);
 /* Hand the batch over even if it is not time: its order among those of all shards matters. */
 void ops_submit(struct core *c);
 /* The ticket of all that this shard has described so far; 0: it is on disk. */

@@ -263,10 +263,10 @@ static bool keep_allowed(struct core *c, struct session *s, const struct queued 
 	if (judge_deliver(s->who, &t, q->qos, q->retain) == ALLOW &&
 	    (q->author == NULL || judge_publish(q->author, &t, q->m->qos, true) == ALLOW))
 		return true;
-	if (strand_denied(c, s, q))
+	if (!backlog_was_sent(q) && strand_denied(c, s, q))
 		return false;
 	if (s->durable != NULL)
-		backlog_denied(c, s, q);
+		backlog_lost(c, s, q, DROP_DENIED, E_DENIED);
 	else
 		c->stats.denied_delivery++;
 	return false;

@@ -150,15 +150,17 @@ void record_forget(struct core *c, struct session *s)
 	free(d);
 }
 
-void record_end(struct core *c, struct session *s, u64 ticket)
+void record_end(struct core *c, struct session *s, enum record_end how)
 {
-	ASSERT(s->durable != NULL);
+	u64 sid = s->durable->sid;
+
 	ASSERT(s->client == NULL);
-	if (ticket != 0)
-		ops_later(c, s->durable->sid, ticket);
-	else
-		ops_add(c, SO_SESSION_DEL)->sid = s->durable->sid;
+	ASSERT(sid != 0);
+	if (how == END_NOW)
+		ops_add(c, SO_SESSION_DEL)->sid = sid;
 	record_forget(c, s);
+	s->home->session = NULL;
+	ops_ended(c, &s->home, how == END_NOW ? 0 : sid);
 }
 
 /* ---- what belongs to them ------------------------------------------------------------ */

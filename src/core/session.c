@@ -163,8 +163,7 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
  * shards, the session is kept as one that ends until it is on disk. */
 static void session_last_will(struct core *c, struct session *s)
 {
-	u64 ticket = 0;
-	bool grouped = false;
+	enum record_end how = END_NOW;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (s->will != NULL) {
@@ -173,12 +172,12 @@ static void session_last_will(struct core *c, struct session *s)
 			record_put(c, s);
 		effect_begin(c);
 		will_say(c, s);
-		grouped = c->ops.effect.parts != 0;
-		ticket = effect_end(c);
+		how = c->ops.effect.parts != 0 ? END_LATER : END_NOW;
+		effect_end(c);
 	}
 	ASSERT(s->will == NULL);
 	if (s->durable != NULL)
-		record_end(c, s, grouped ? ticket : 0);
+		record_end(c, s, how);
 }
 
 void session_end(struct core *c, struct session **sp)
@@ -203,8 +202,10 @@ void session_end(struct core *c, struct session **sp)
 	slot_give(c, s);
 	if (s->lim != NULL)
 		limits_unref(c, &s->lim);
-	s->home->session = NULL;
-	directory_release(&c->hub->directory, &s->home);
+	if (s->home != NULL) {
+		s->home->session = NULL;
+		directory_release(&c->hub->directory, &s->home);
+	}
 	ASSERT(atomic_fetch_sub(&s->who->pr->sessions, 1) > 0);
 	who_unref(&s->who);
 	ASSERT(c->stats.sessions > 0);

@@ -87,7 +87,7 @@ static void look_queue(struct core *c, struct session *s, struct look *l)
 	STAILQ_CONCAT(&all, &s->queue);
 	while ((q = STAILQ_FIRST(&all)) != NULL) {
 		STAILQ_REMOVE_HEAD(&all, link);
-		if (q->sub != 0 && look_hand_on(c, s, l, q))
+		if (q->sub != 0 && !backlog_was_sent(q) && look_hand_on(c, s, l, q))
 			queued_free(c, s, q);
 		else
 			STAILQ_INSERT_TAIL(&s->queue, q, link);

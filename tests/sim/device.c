@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
-#include "device.h"
+#include "crash.h"
 
 static u64 rnd(const struct device *d, u64 n)
 {
@@ -127,6 +127,18 @@ void device_break(struct device *d)
 	d->state = D_OFF;
 }
 
+/* Its side of the session. */
+static void device_forgets(struct device *d)
+{
+	if (d->sim->w->store != NULL)
+		writes_forget(d);
+	d->nreleases = d->nowed = 0;
+	memset(d->once, 0, sizeof(d->once));
+	memset(d->flight, 0, sizeof(d->flight));
+	for (u32 i = 0; i < D_SUBS; i++)
+		d->sub[i].live = false;
+}
+
 /* well: with the right password, and keeping a session that may be kept. */
 static void connect(struct device *d, bool well)
 {
@@ -135,13 +147,17 @@ static void connect(struct device *d, bool well)
 	ASSERT(d->state == D_OFF && d->c == NULL);
 	d->state = D_CONNECTING;
 	d->wrong = !well && rnd(d, 20) == 0;
-	d->clean = !d->persistent || (!well && rnd(d, 10) == 0);
+	/* Who has forgotten has to go on asking for a new session until it has one. */
+	d->clean = !d->persistent || d->forgot || (!well && rnd(d, 10) == 0);
 	d->c = world_connect(s->w, (u32)rnd(d, s->w->n));
 	d->c->user = d;
 	d->c->version = d->version;
 	d->clear_version = s->o.version;
 	d->nowed = 0;
 	memset(d->alias, 0, sizeof(d->alias));
+	d->forgot = d->clean;
+	if (d->clean)
+		device_forgets(d);
 	say_connect(d);
 }
 
@@ -181,10 +197,10 @@ static void say_publish(struct device *d, u32 rec, u16 pid, bool dup)
 				.dup = dup,
 				.retain = r->retained,
 				.topic.s = slice_str(r->topic)};
+	bool clears = r->clears;
 
-	p.payload =
-		slice_of(payload, (size_t)sprintf((char *)payload, "%u",
-						  rec * 2 + d->sim->rec[rec - d->sim->base].will));
+	p.payload = slice_of(
+		payload, clears ? 0 : (size_t)sprintf((char *)payload, "%u", rec * 2 + r->will));
 	if (d->version == MQTT_5 && rec % 4 == 0) {
 		p.props.has = 1ull << 0x02;
 		p.props.message_expiry = 100000;
@@ -202,8 +218,14 @@ static void publish(struct device *d)
 	if ((qos != 0 && f == NULL) || records_full(d->sim) || !has_room(d))
 		return;
 	rec = record_new(d, false, qos, rnd(d, 12) == 0);
+	d->sim->rec[rec - d->sim->base].clears = d->sim->rec[rec - d->sim->base].retained &&
+						 d->sim->w->store != NULL && rnd(d, 3) == 0;
 	if (f != NULL)
 		*f = (struct dflight){.pid = fresh_pid(d), .qos = qos, .used = true, .rec = rec};
+	if (d->sim->rec[rec - d->sim->base].retained)
+		write_sent(d, d->sim->rec[rec - d->sim->base].topic,
+			   d->sim->rec[rec - d->sim->base].clears ? NOTHING : rec,
+			   f != NULL ? f->pid : 0);
 	say_publish(d, rec, f != NULL ? f->pid : 0, false);
 }
 
@@ -235,6 +257,7 @@ static void subscribe(struct device *d)
 	if (!has_room(d) || sub_waits(d))
 		return;
 	b->pid = fresh_pid(d);
+	b->version = d->sim->o.version;
 	if (b->live) {
 		b->live = false;
 		b->granted = 0xff; /* an UNSUBSCRIBE */
@@ -327,10 +350,7 @@ void device_link(struct device *d, bool all)
 void device_session_gone(struct device *d)
 {
 	d->session = false;
-	d->nreleases = d->nowed = 0;
-	memset(d->flight, 0, sizeof(d->flight));
-	for (u32 i = 0; i < D_SUBS; i++)
-		d->sub[i].live = false;
+	device_forgets(d);
 }
 
 static void resend(struct device *d)
@@ -358,6 +378,7 @@ static void hear_connack(struct device *d, const struct frame *f, struct slice b
 		return; /* it will close */
 	CHECK(d, !d->wrong);
 	CHECK(d, !(d->clean && a.session_present));
+	d->forgot = false;
 	if (!d->unsure && !d->clean)
 		CHECK(d, a.session_present == d->session);
 	if (!a.session_present)
@@ -371,6 +392,7 @@ static void hear_connack(struct device *d, const struct frame *f, struct slice b
 	d->state = D_ON;
 	for (u32 i = 0; i < D_SUBS; i++)
 		d->sub[i].pid = 0; /* no answer will come */
+	memset(d->older, 1, sizeof(d->older));
 	if (a.session_present)
 		resend(d);
 }
@@ -392,10 +414,12 @@ static void hear_suback(struct device *d, const struct frame *f, struct slice bo
 		return;
 	CHECK(d, a.codes.n == 1);
 	code = a.codes.p[0];
-	CHECK(d, code <= b->qos || code == (d->version == MQTT_5 ? 0x87 : 0x80));
+	CHECK(d, code <= b->qos || code == (d->version == MQTT_5 ? 0x87 : 0x80) ||
+			 (d->sim->fulls != 0 && code == 0x97));
 	b->granted = code;
 	b->live = code <= 2;
-	b->version = d->clear_version; /* it may have been granted as long ago */
+	/* It may have been granted as long ago, or when it was asked for. */
+	b->version = MIN(b->version, d->clear_version);
 	b->step = d->sim->step;
 }
 
@@ -436,13 +460,25 @@ static u32 payload_record(const struct device *d, struct slice payload, bool *wi
 	return (u32)(v / 2);
 }
 
-static bool is_release_awaited(const struct device *d, u16 pid)
+/* From now on it is of this connection. */
+static bool is_release_awaited(struct device *d, u16 pid)
 {
 	for (u32 i = 0; i < d->nreleases; i++) {
-		if (d->releases[i] == pid)
+		if (d->releases[i] == pid) {
+			d->older[i] = false;
 			return true;
+		}
 	}
 	return false;
+}
+
+static u32 releases_of_now(const struct device *d)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < d->nreleases; i++)
+		n += !d->older[i];
+	return n;
 }
 
 /* SPEC MQTT-4.6.0-5: of one publisher, topic and QoS in the order in which they were said. */
@@ -479,8 +515,9 @@ static void hear_once(struct device *d, u32 rec, const struct record *r,
 	/* Overlapping shared subscriptions may each bring one. */
 	if (d->shares)
 		return;
+	/* In one session: what is published again after a crash is new to another one. */
 	if (p->qos == 2 && r->qos == 2)
-		CHECK(d, *got == 1);
+		CHECK(d, d->once[rec - d->sim->base]++ == 0);
 	hear_order(d, rec, r, p);
 }
 
@@ -517,7 +554,7 @@ static void hear_publish(struct device *d, const struct frame *f, struct slice b
 	      pkt_publish_decode(f, (enum mqtt_version)d->version, FROM_SERVER, body, &p) == E_OK);
 	hear_topic(d, &p, topic);
 	CHECK(d, wanted(d, topic));
-	rec = payload_record(d, p.payload, &will);
+	rec = p.payload.n != 0 ? payload_record(d, p.payload, &will) : 0;
 	CHECK(d, rec < d->sim->nrec);
 	if (p.qos == 1 && d->nowed < D_RELEASES)
 		d->owed[d->nowed++] = p.packet_id;
@@ -528,10 +565,13 @@ static void hear_publish(struct device *d, const struct frame *f, struct slice b
 		if (again)
 			return;
 		CHECK(d, d->nreleases < D_RELEASES);
+		d->older[d->nreleases] = false;
 		d->releases[d->nreleases++] = p.packet_id;
 	}
 	if (d->version == MQTT_5)
-		CHECK(d, d->nowed + d->nreleases <= d->receive_max);
+		CHECK(d, d->nowed + releases_of_now(d) <= d->receive_max);
+	if (p.payload.n == 0)
+		return; /* it says of no record that it came */
 	if (rec < d->sim->base) {
 		CHECK(d, p.retain || will);
 		CHECK(d, oracle_any(&d->sim->o, d->clear_version, d->identity, O_SUBSCRIBE, topic));
@@ -552,6 +592,7 @@ static void hear_accepted(struct device *d, struct dflight *f, u8 reason)
 	if (f->rec < s->base)
 		return;
 	r = &s->rec[f->rec - s->base];
+	s->refused_full += reason == 0x97;
 	/* SUBACK and PUBACK tell the truth. */
 	if (reason == 0x87)
 		CHECK(d, !oracle_all(&s->o, r->version, d->identity, O_PUBLISH, r->topic));
@@ -560,6 +601,7 @@ static void hear_accepted(struct device *d, struct dflight *f, u8 reason)
 				 oracle_any(&s->o, r->version, d->identity, O_PUBLISH, r->topic));
 	r->accepted =
 		reason < 0x80 && oracle_all(&s->o, r->version, d->identity, O_PUBLISH, r->topic);
+	write_acked(d, f->pid, r->accepted);
 }
 
 static void hear_ack(struct device *d, const struct frame *f, struct slice body)
@@ -570,8 +612,10 @@ static void hear_ack(struct device *d, const struct frame *f, struct slice body)
 	CHECK(d, pkt_ack_decode(f, (enum mqtt_version)d->version, body, &a) == E_OK);
 	if (f->type == PKT_PUBREL) {
 		for (u32 i = 0; i < d->nreleases; i++) {
-			if (d->releases[i] == a.packet_id)
-				d->releases[i] = d->releases[--d->nreleases];
+			if (d->releases[i] != a.packet_id)
+				continue;
+			d->releases[i] = d->releases[--d->nreleases];
+			d->older[i] = d->older[d->nreleases];
 		}
 		say_ack(d, PKT_PUBCOMP, a.packet_id);
 		return;
@@ -629,7 +673,7 @@ static bool ended_well(const struct device *d)
 	enum err why = d->c->why;
 
 	return why == E_CREDENTIAL || why == E_DENIED || why == E_REVOKED || why == E_ADMIN ||
-	       why == E_EOF || why == E_UNAVAILABLE;
+	       why == E_EOF || why == E_UNAVAILABLE || (why == E_QUOTA && d->sim->fulls != 0);
 }
 
 void device_read(struct device *d)

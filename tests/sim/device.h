@@ -19,7 +19,7 @@ struct record { /* one message that somebody published (or announced as a will) 
 	char topic[O_TEXT];
 	u32 dev, version, step; /* who, when it was said */
 	u8 qos;
-	bool will, accepted, retained, resent;
+	bool will, accepted, retained, clears, resent;
 };
 
 struct order { /* the last message of one publisher, topic and QoS */
@@ -55,6 +55,7 @@ struct device {
 	bool ephemeral; /* the session of now ends with its connection */
 	enum dstate state;
 	bool clean, wrong; /* of the CONNECT under way */
+	bool forgot;	   /* it has asked for a new session and not been told of it */
 	bool has_will;
 	u32 will; /* its record */
 	struct wconn *c;
@@ -68,10 +69,12 @@ struct device {
 	struct dflight flight[D_FLIGHTS];
 	u16 next_pid;
 	u16 releases[D_RELEASES]; /* QoS 2 received, PUBREL awaited */
+	bool older[D_RELEASES];	  /* and that on an older connection */
 	u32 nreleases;
 	u16 owed[D_RELEASES]; /* QoS 1 received, PUBACK not sent yet */
 	u32 nowed;
 	u8 got[INTERVAL];		/* how often each message of the interval came */
+	u8 once[INTERVAL];		/* of QoS 2, in this session */
 	char filter[D_FILTERS][O_TEXT]; /* the last ones that it asked for */
 	u32 nfilters;
 	char alias[D_ALIASES + 1][O_TEXT]; /* what the broker said on this connection */
@@ -87,6 +90,10 @@ struct sim {
 	u64 seed;
 	struct record *rec; /* of this interval, from base */
 	u32 base, nrec;
+	struct writes *writes;
+	u32 shards_max, crash_every, full_every;
+	bool full; /* the disk is */
+	u64 crashes, fulls, refused_full;
 	u64 delivered, checks, retained_seen, wills_seen, must, shared_must, aliases_seen,
 		intervals;
 };

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "core/hub.h"
-#include "device.h"
+#include "crash.h"
 
 enum { REST_ROUNDS = 5000 };
 
@@ -25,8 +25,11 @@ void sim_fail(const struct sim *s, const char *what, const struct device *d)
 	if (d != NULL)
 		fprintf(stderr, " (device %u, identity %u, version %u, state %d)", d->n,
 			d->identity, d->version, (int)d->state);
-	fprintf(stderr, "\nreplay: sim --seed %llu --steps %u --devices %u --shards %u\n",
-		(unsigned long long)s->seed, s->step + 1, s->ndev, s->w->n);
+	fprintf(stderr,
+		"\nreplay: sim --seed %llu --steps %u --devices %u --shards %u --store %d "
+		"--crash-every %u --full-every %u\n",
+		(unsigned long long)s->seed, s->step + 1, s->ndev, s->shards_max,
+		s->w->store != NULL, s->crash_every, s->full_every);
 	abort();
 }
 
@@ -59,7 +62,7 @@ static void device_init(struct sim *s, u32 n)
 	d->persistent = d->version != MQTT_31 && world_random(s->w, 3) != 0;
 }
 
-static struct sim *sim_new(u64 seed, u32 shards, u32 devices)
+static struct sim *sim_new(u64 seed, u32 shards, u32 devices, bool stored)
 {
 	struct sim *s = xcalloc(1, sizeof(*s));
 	struct core_limits l = world_limits();
@@ -70,7 +73,9 @@ static struct sim *sim_new(u64 seed, u32 shards, u32 devices)
 	l.output_buffer = 2000; /* small, so that everything has to wait now and then */
 	l.output_stall_ms = UINT32_MAX;
 	s->seed = seed;
-	s->w = world_new(shards, &l);
+	s->w = stored ? world_new_stored(shards, &l) : world_new(shards, &l);
+	s->writes = xcalloc(1, sizeof(*s->writes));
+	s->shards_max = shards;
 	s->w->rng = seed;
 	hub_set_shared(s->w->hub, (enum shared_strategy)(seed % SHARED_STRATEGIES));
 	s->ndev = devices;
@@ -113,7 +118,13 @@ static void identity_off(struct sim *s, u32 identity)
 		device_session_gone(d);
 		d->unsure = false;
 	}
+	writes_purged(s, identity);
 	oracle_set_active(&s->o, identity, false);
+	/* Else a crash might bring its sessions back, when it is active again. */
+	for (u32 i = 0; s->w->store != NULL && i < s->w->n; i++)
+		world_turn_end(s->w, i);
+	while (!s->full && world_commit(s->w))
+		;
 }
 
 static void rights_change(struct sim *s)
@@ -241,14 +252,18 @@ static void check_delivered(struct sim *s)
 {
 	for (u32 k = s->base; k < s->nrec; k++) {
 		const struct record *r = &s->rec[k - s->base];
-		if (r->will || r->qos == 0 || !r->accepted)
+		if (r->will || r->qos == 0 || !r->accepted || r->clears)
 			continue;
-		if (r->qos == 1) /* one of QoS 2 that was sent dies with its member */
+		if (r->qos == 1 &&
+		    s->w->store == NULL) /* one of QoS 2 that was sent dies with its member */
 			check_shared(s, k - s->base, r);
 		for (u32 i = 0; i < s->ndev; i++) {
 			if (s->dev[i].shares || must_sub(s, &s->dev[i], r) == NULL)
 				continue;
 			s->must++;
+			if (s->dev[i].got[k - s->base] == 0)
+				fprintf(stderr, "sim: record %u, %s, QoS %u, by %u at %u\n", k,
+					r->topic, r->qos, r->dev, r->step);
 			CHECK(&s->dev[i], s->dev[i].got[k - s->base] >= 1);
 		}
 	}
@@ -292,11 +307,17 @@ static void check_always(struct sim *s)
 
 static void interval_end(struct sim *s)
 {
+	if (s->full)
+		sim_disk(s, false);
 	come_to_rest(s);
 	check_delivered(s);
 	check_counts(s);
+	writes_check(s);
+	if (s->w->store != NULL)
+		stored_check(s);
 	for (u32 i = 0; i < s->ndev; i++) {
 		memset(s->dev[i].got, 0, sizeof(s->dev[i].got));
+		memset(s->dev[i].once, 0, sizeof(s->dev[i].once));
 		s->dev[i].norders = 0;
 	}
 	s->base = s->nrec;
@@ -327,10 +348,16 @@ static void sim_step(struct sim *s)
 		time_passes(s, world_random(s->w, 40));
 	if (s->step % 64 == 0)
 		orphans(s, false);
-	if (world_random(s->w, 500) == 0)
+	/* With a store it is what survives that matters: fewer messages are judged away. */
+	if (world_random(s->w, s->w->store != NULL ? 3000 : 500) == 0)
 		rights_change(s);
+	if (s->full_every != 0 && world_random(s->w, s->full_every) == 0)
+		sim_disk(s, !s->full);
+	if (s->crash_every != 0 && world_random(s->w, s->crash_every) == 0)
+		sim_crash(s);
 	check_always(s);
-	if (s->nrec - s->base > INTERVAL - 64 || s->step % 4000 == 3999)
+	if (s->writes->n > WRITES / 2 || s->nrec - s->base > INTERVAL - 64 ||
+	    s->step % 4000 == 3999)
 		interval_end(s);
 }
 
@@ -345,7 +372,12 @@ static void sim_end(struct sim *s)
 	       (unsigned long long)s->wills_seen, (unsigned long long)s->aliases_seen,
 	       (unsigned long long)s->must, (unsigned long long)s->shared_must, s->o.version + 1,
 	       (unsigned long long)s->checks);
+	if (s->w->store != NULL)
+		printf("sim: %llu crashes, %llu times full, %llu refused for it\n",
+		       (unsigned long long)s->crashes, (unsigned long long)s->fulls,
+		       (unsigned long long)s->refused_full);
 	world_free(&s->w);
+	free(s->writes);
 	oracle_end(&s->o);
 	free(s->dev);
 	free(s->rec);
@@ -365,12 +397,12 @@ static u64 option_number(const char *text)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", 1, NULL, 's'},
-						{"steps", 1, NULL, 'n'},
-						{"devices", 1, NULL, 'd'},
-						{"shards", 1, NULL, 'k'},
-						{0}};
-	u64 seed = 1, steps = 100000, devices = 200, shards = 3;
+	static const struct option options[] = {
+		{"seed", 1, NULL, 's'},	      {"steps", 1, NULL, 'n'},
+		{"devices", 1, NULL, 'd'},    {"shards", 1, NULL, 'k'},
+		{"store", 1, NULL, 't'},      {"crash-every", 1, NULL, 'c'},
+		{"full-every", 1, NULL, 'f'}, {0}};
+	u64 seed = 1, steps = 100000, devices = 200, shards = 3, store = 0, crash = 0, full = 0;
 	struct sim *s;
 	int o;
 
@@ -379,6 +411,9 @@ int main(int argc, char **argv)
 			  : o == 'n' ? &steps
 			  : o == 'd' ? &devices
 			  : o == 'k' ? &shards
+			  : o == 't' ? &store
+			  : o == 'c' ? &crash
+			  : o == 'f' ? &full
 				     : NULL;
 		if (to == NULL)
 			return 2;
@@ -387,7 +422,9 @@ int main(int argc, char **argv)
 	if (devices == 0 || devices > 100000 || shards == 0 || shards > W_SHARDS ||
 	    steps > UINT32_MAX)
 		return 2;
-	s = sim_new(seed, (u32)shards, (u32)devices);
+	s = sim_new(seed, (u32)shards, (u32)devices, store != 0);
+	s->crash_every = (u32)crash;
+	s->full_every = (u32)full;
 	for (s->step = 0; s->step < steps; s->step++)
 		sim_step(s);
 	sim_end(s);
