@@ -297,11 +297,12 @@ void queue_rejudge(struct core *c, struct session *s)
 
 enum standing session_standing(const struct session *s)
 {
-	const struct core_limits *l = &s->lim->v;
+	const struct core_limits *l;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (!session_is_here(s))
 		return STAND_AWAY;
+	l = &s->lim->v;
 	if (!output_has_room(s) || backlog_count(s) > l->queue_messages / 2 ||
 	    backlog_bytes(s) > l->queue_bytes / 2)
 		return STAND_STUCK;
