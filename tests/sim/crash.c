@@ -49,8 +49,8 @@ void write_sent(struct device *d, const char *topic, u32 rec, u16 pid)
 
 	ASSERT(all->n < WRITES);
 	all->n++;
-	*w = (struct write){.rec = rec, .dev = d->n, .pid = pid, .sent = d->sim->step,
-			    .acked = UINT32_MAX};
+	*w = (struct write){
+		.rec = rec, .dev = d->n, .pid = pid, .sent = d->sim->step, .acked = UINT32_MAX};
 	snprintf(w->topic, sizeof(w->topic), "%s", topic);
 }
 
@@ -150,8 +150,8 @@ static void value_check(struct sim *s, const char *topic, u32 rec)
 	s->checks++;
 	for (u32 i = 0; i < all->n && !explained; i++) {
 		const struct write *w = &all->v[i];
-		explained = strcmp(w->topic, topic) == 0 && w->rec == rec &&
-			    replaced(all, w) == NULL;
+		explained =
+			strcmp(w->topic, topic) == 0 && w->rec == rec && replaced(all, w) == NULL;
 	}
 	if (rec == NOTHING && !explained) /* as it was at the beginning */
 		explained = replaced(all, &none) == NULL;
@@ -191,7 +191,8 @@ void writes_check(struct sim *s)
 	for (u32 i = 0; i < l->now.n; i++)
 		value_check(s, l->now.v[i].topic, l->now.v[i].rec);
 	for (u32 i = 0; i < all->n; i++) {
-		struct write none = {.rec = NOTHING, .sent = s->step, .acked = s->step, .accepted = true};
+		struct write none = {
+			.rec = NOTHING, .sent = s->step, .acked = s->step, .accepted = true};
 		memcpy(none.topic, all->v[i].topic, O_TEXT);
 		if (value_of(&l->now, all->v[i].topic) != NULL)
 			continue;

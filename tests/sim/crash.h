@@ -9,7 +9,7 @@ enum { WRITES = 8192, NOTHING = UINT32_MAX };
 /* One retained message that somebody published: a write of its topic's register. */
 struct write {
 	char topic[O_TEXT];
-	u32 rec;	 /* NOTHING: the topic has none */
+	u32 rec; /* NOTHING: the topic has none */
 	u32 dev;
 	u16 pid;	 /* until it is acknowledged */
 	u32 sent, acked; /* steps; acked UINT32_MAX: not */
