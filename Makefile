@@ -73,6 +73,7 @@ lint: metrics
 	@scripts/layers
 	@scripts/forbidden
 	@scripts/format --check
+	@tests/conformance/planted.py --check
 
 ## make format       let clang-format decide the layout
 format:

@@ -3,7 +3,10 @@
 own source.  One build has them all, and an environment variable says which is on (planted.h).  The tests of the statements
 that a fault breaks run against it: at least one of each statement's has to fail, and with no fault on all have to pass.
 
-usage: planted.py BUILD-FOLDER [--some N] [FAULT ...]
+usage: planted.py --check
+       planted.py BUILD-FOLDER [--some N] [--everything] [FAULT ...]
+
+--check: does each change still fit into the source? no more.
 
 --some N: so many faults, chosen at random (the seed is printed; CONFORMANCE_SEED chooses it).  Without a choice all run, and
 then it is also an error when there is a statement, or a test, that no fault makes fail.
@@ -15,6 +18,7 @@ A change that does not fit into the source any more is an error: adapt its line.
 import argparse
 import collections
 import concurrent.futures
+import csv
 import os
 import pathlib
 import random
@@ -25,11 +29,15 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
-from report import rows, run  # noqa: E402
 
 # Nothing of what goes wrong when a broker does not run at all may count as a failure that was seen.
 ALWAYS = ["test_3_MQTT_3_12_4_1__ping", "test_3_MQTT_3_1_0_1__something_else_first", "test_5_MQTT_4_7_3_1__an_empty_filter"]
 AT_ONCE = 3
+
+
+def rows(name):
+    with open(HERE / name, encoding="utf-8", newline="") as f:
+        return list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def unescaped(text):
@@ -47,8 +55,8 @@ def faults():
     return found
 
 
-def planted_tree(folder):
-    """A copy of the source with all faults in it; only files that changed are written."""
+def planted_tree():
+    """file -> its text with all faults in it; None, having said why, when a change does not fit."""
     files = [ROOT / "meson.build", ROOT / "meson_options.txt", *(ROOT / "src").rglob("*"), *(ROOT / "packaging").rglob("*")]
     texts = {str(f.relative_to(ROOT)): f.read_bytes() for f in files if f.is_file()}
     changes = [r for r in rows("planted.tsv") if r["file"]]
@@ -58,14 +66,18 @@ def planted_tree(folder):
         if source.count(old) != 1:
             wrong.append(f"fault {r['fault']}: {source.count(old)} times in {r['file']}: {r['old']}")
         texts[r["file"]] = source.replace(old, new, 1).encode()
+    for line in wrong:
+        print(line)
+    return None if wrong else texts
+
+
+def write(texts, folder):
+    """Only files that changed."""
     for name, text in texts.items():
         path = folder / name
         if not path.exists() or path.read_bytes() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
-    for line in wrong:
-        print(line)
-    return not wrong
 
 
 def build(folder):
@@ -97,6 +109,7 @@ class Run:
     """The tests of some statements with one fault on (0: none)."""
 
     def __init__(self, out, number, tests):
+        from report import run  # wants pytest, which a check does without
         green, found, said = run(tests, quiet=True, env={"PICKET_BUILD": str(out), "PICKET_PLANTED": str(number), "CONFORMANCE_WAYS": "tcp",
                                                          "CONFORMANCE_PATIENCE": "1.5" if number else "5"})
         self.number, self.green, self.said = number, green, said
@@ -116,14 +129,16 @@ class Run:
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("folder", type=pathlib.Path)
+    options.add_argument("folder", type=pathlib.Path, nargs="?")
+    options.add_argument("--check", action="store_true")
     options.add_argument("--some", type=int)
     options.add_argument("--everything", action="store_true", help="run all tests under each fault, and say which statements fail")
     options.add_argument("faults", nargs="*", type=int)
     options = options.parse_args()
-    source = options.folder.resolve() / "source"
-    if not planted_tree(source):
-        return 1
+    texts = planted_tree()
+    if texts is None or options.check:
+        return 0 if texts else 1
+    write(texts, options.folder.resolve() / "source")
     out = build(options.folder.resolve())
     every, known = faults(), collect()
     wrong = [f"fault {n}: no such statement: {s}" for n, statements in every.items() for s in statements if s not in known]
