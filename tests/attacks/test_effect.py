@@ -236,10 +236,15 @@ def test_dollar_topics(broker):
 
 @rows("RR-INFO", "UPROP-SMUGGLE", "CVE-2026-33223")
 def test_what_a_client_says_of_itself_is_only_passed_on(broker):
-    """No response information; user properties arrive as they were, ours are none."""
+    """Response Information is of the identity that asks, and of one whose rights let it read there; the client id has no part in it.
+    User properties arrive as they were, ours are none."""
+    enter(broker, "asker").close()
+    asker = broker.client("plain", 5)
+    assert b"response" not in asker.login("asker", "asker", broker.secret["asker"], props=b"\x19\1")
+    asker.close()
     r = broker.client("plain", 5)
-    body = r.login("all:r", "all", enter(broker, "all").close() or broker.secret["all"], props=b"\x19\1")
-    assert body[1] == 0 and b"\x1a" not in body[3:]
+    body = r.login("all:/#", "all", enter(broker, "all").close() or broker.secret["all"], props=b"\x19\1")
+    assert body[1] == 0 and b"\x1a" + text("response/all") in body and b"#" not in body[2:]
     assert r.subscribe("p") == 0
     w = enter(broker, "all", version=5)
     props = b"".join(b"\x26" + text(k) + text(v) for k, v in (("x-auth-user", "admin"), ("Nats-Request-Info", "x"), ("identity", "root")))
