@@ -14,7 +14,7 @@
 struct bundle_site {
 	const char *host;
 	u16 port;
-	bool tls;
+	bool tls, websocket;
 	const char *ca_pem;
 	const u8 *ca_der;
 	size_t ca_der_n;

@@ -185,8 +185,13 @@ static void put_paho(FILE *f, const struct bundle_site *s, const char *name, con
 
 static void put_mqttjs(FILE *f, const struct bundle_site *s, const char *name, const char *token)
 {
+	fprintf(f, "// %s with MQTT.js: listens, says hello once.  npm install mqtt\n", name);
+	if (s->websocket)
+		fprintf(f,
+			"// In a web page: %s://%s:%u/mqtt, once origins of picket.conf names "
+			"the page.\n",
+			s->tls ? "wss" : "ws", s->host, s->port);
 	fprintf(f,
-		"// %s with MQTT.js: listens, says hello once.  npm install mqtt\n"
 		"import { readFileSync } from 'node:fs';\n"
 		"import mqtt from 'mqtt';\n\n"
 		"const file = (name) => readFileSync(new URL(name, import.meta.url));\n"
@@ -198,7 +203,7 @@ static void put_mqttjs(FILE *f, const struct bundle_site *s, const char *name, c
 		"});\n"
 		"client.on('connect', () => {\n"
 		"  console.log('connected');\n",
-		name, s->tls ? "mqtts" : "mqtt", s->host, s->port, name, name);
+		s->tls ? "mqtts" : "mqtt", s->host, s->port, name, name);
 	if (s->subscribe[0] != 0) {
 		fputs("  client.subscribe(\"", f);
 		put_topic(f, s->subscribe, name, '"');

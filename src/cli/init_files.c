@@ -151,6 +151,8 @@ static char *config_text(const struct cli *c, const struct init *in)
 	fputs("# TLS on every address.  This is what is there without these lines.\n"
 	      "listener mqtts {\n"
 	      "  bind = \"*:8883\"\n"
+	      "  # Web pages that may connect, over WebSocket on the same port; no other may.\n"
+	      "  # origins = {\"https://app.example.com\"}\n"
 	      "}\n\n"
 	      "# Plaintext shows every password and message to whoever listens on the wire.  When "
 	      "a device can do\n"

@@ -10,14 +10,33 @@
 #include "cli/site.h"
 #include "ipc/codes.h"
 
-/* The listener that devices use: the first with TLS, else the first that is no unix socket. */
+static bool speaks(const json_t *l, const char *protocol)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(l, "protocols"), i, v)
+	{
+		if (strcmp(json_string_value(v) ?: "", protocol) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_true(const json_t *l, const char *key)
+{
+	return json_is_true(json_object_get(l, key));
+}
+
+/* The listener that devices use: the first with MQTT and TLS, else the first with MQTT that is no
+ * unix socket. */
 static const json_t *listener_pick(const json_t *status)
 {
 	const json_t *list = json_object_get(status, "listeners"), *l;
 	size_t i;
 
-	json_array_foreach(list, i, l) if (json_is_true(json_object_get(l, "tls"))) return l;
-	json_array_foreach(list, i, l) if (!json_is_true(json_object_get(l, "local"))) return l;
+	json_array_foreach(list, i, l) if (is_true(l, "tls") && speaks(l, "mqtt")) return l;
+	json_array_foreach(list, i, l) if (!is_true(l, "local") && speaks(l, "mqtt")) return l;
 	return NULL;
 }
 
@@ -102,7 +121,8 @@ static int host_load(struct cli *c, struct site *s)
 		return rc;
 	l = listener_pick(status);
 	s->view.port = (u16)json_integer_value(json_object_get(l, "port"));
-	s->view.tls = json_is_true(json_object_get(l, "tls"));
+	s->view.tls = is_true(l, "tls");
+	s->view.websocket = speaks(l, "websocket");
 	pem = json_string_value(json_object_get(json_object_get(status, "certificate"), "pem"));
 	if (pem != NULL && cert_read(pem, &cert) != E_OK)
 		cert.names[0] = 0;
@@ -111,7 +131,8 @@ static int host_load(struct cli *c, struct site *s)
 	json_decref(status);
 	if (l != NULL && bundle_host_ok(s->host))
 		return 0;
-	return out_refuse(c, CODE_BAD_ANSWER, "no listener, or a host name that cannot be used");
+	return out_refuse(c, CODE_BAD_ANSWER,
+			  "no listener for MQTT, or a host name that cannot be used");
 }
 
 static int ca_load(struct cli *c, struct site *s)

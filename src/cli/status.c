@@ -78,6 +78,22 @@ static void risk_tell(FILE *f, const json_t *l)
 	fputs("\"\n", f);
 }
 
+/* "mqtt+wss": as URLs call them. */
+static void spoken_tell(FILE *f, const json_t *l)
+{
+	const char *s = json_is_true(json_object_get(l, "tls")) ? "s" : "", *between = "";
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(l, "protocols"), i, v)
+	{
+		bool websocket = strcmp(json_string_value(v) ?: "", "websocket") == 0;
+
+		fprintf(f, "%s%s%s", between, websocket ? "ws" : "mqtt", websocket ? s : "");
+		between = "+";
+	}
+}
+
 bool report_listeners(FILE *f, const json_t *s)
 {
 	const json_t *l;
@@ -97,6 +113,8 @@ bool report_listeners(FILE *f, const json_t *s)
 			: json_is_true(json_object_get(l, "local")) ? "local"
 								    : "PLAINTEXT");
 		out_member(f, l, "name");
+		fputs("  ", f);
+		spoken_tell(f, l);
 		fputs("  who: ", f);
 		list_words(f, json_object_get(l, "authenticators"), ", ");
 		fputs("  policy: deny by default\n", f);

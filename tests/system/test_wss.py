@@ -47,6 +47,7 @@ def test_what_operators_see(make_picket):
     assert listed["lamp:3"].startswith("TLSv1.") and "websocket" not in listed["lamp:3"]
     assert 'client="lamp:1"' in p.log() and " websocket\"" in p.log()
     assert p.status()["listeners"][0]["protocols"] == ["mqtt", "websocket"]
+    assert "mqtts  mqtt+wss  who:" in p.cli("status") and "plain  mqtt+ws  who:" in p.cli("status")
     # A kick is said in a Close frame.
     p.cli("client", "kick", "lamp")
     for c in (over_tls, plain):

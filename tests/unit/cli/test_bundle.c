@@ -19,6 +19,7 @@ static const struct bundle_site site = {
 	.host = "mqtt.lan",
 	.port = 8883,
 	.tls = true,
+	.websocket = true,
 	.ca_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 	.ca_der = (const u8 *)"der",
 	.ca_der_n = 3,
@@ -104,6 +105,7 @@ static void test_whole(void **state)
 	assert_non_null(
 		strstr(slurp("esp01/paho_example.py"), "client.connect(\"mqtt.lan\", 8883)"));
 	assert_non_null(strstr(slurp("esp01/mqttjs_example.mjs"), "mqtts://mqtt.lan:8883"));
+	assert_non_null(strstr(slurp("esp01/mqttjs_example.mjs"), "wss://mqtt.lan:8883/mqtt"));
 }
 
 static void test_never_over_another(void **state)
