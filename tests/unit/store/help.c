@@ -186,7 +186,7 @@ void house_commit(struct house *h)
 
 const char *house_queue(struct house *h, u64 sid)
 {
-	static char out[4096];
+	static char out[1 << 20];
 	size_t n = 0;
 
 	house_read(h, sid, 0, 1000);

@@ -5,7 +5,7 @@
 
 #include "help.h"
 
-enum { SIDS = 6, SEQS = 40, PIDS = 5, SUBS = 4, RETAINED = 8, STEPS = 1500 };
+enum { SIDS = 6, SEQS = 40, PIDS = 5, SUBS = 4, RETAINED = 8, STEPS = 1500, TEXT = 12000 };
 
 struct model {
 	bool session[SIDS], sub[SIDS][SUBS], pid[SIDS][PIDS];
@@ -22,10 +22,14 @@ static u32 below(u32 n)
 	return (u32)(test_rand(&seed) % n);
 }
 
-static void put_text(char out[64], u32 text)
+/* Mostly short; some that need pages of their own. */
+static void put_text(char out[TEXT], u32 text)
 {
-	(void)snprintf(out, 64, "message %u %.*s", text, (int)(text % 31),
-		       "................................");
+	u32 n = text % 16 == 0 ? text % 11000 : text % 300;
+
+	n += (u32)snprintf(out, TEXT, "message %u ", text);
+	memset(out + strlen(out), '.', n - strlen(out));
+	out[n] = 0;
 }
 
 /* A message to one session or to several. */
@@ -33,7 +37,7 @@ static void publish(struct house *h, struct model *m)
 {
 	u32 text = 2 + text_no++, seq = below(SEQS);
 	u64 number = below(3) ? 1000 + text : 0;
-	char payload[64];
+	char payload[TEXT];
 
 	put_text(payload, text);
 	for (u32 sid = 0; sid < SIDS; sid++) {
@@ -65,7 +69,7 @@ static void put_sub(struct house *h, u32 sid, u32 sub)
 static void put_retained(struct house *h, u32 number, u32 text)
 {
 	struct store_op *op = house_op(h, SO_RETAIN_PUT, 0, 0);
-	char payload[64];
+	char payload[TEXT];
 
 	put_text(payload, text);
 	op->retained = store_batch_bytes(h->b, sizeof(*op->retained));
@@ -163,7 +167,7 @@ static bool see_pid(void *arg, u64 sid, u16 pid)
 static bool see_retained(void *arg, const struct store_retained *x)
 {
 	struct seen *s = arg;
-	char want[64];
+	char want[TEXT];
 
 	put_text(want, s->m->retained[x->number - 1]);
 	assert_true(slice_eq(x->m.payload, slice_str(want)));
@@ -173,8 +177,10 @@ static bool see_retained(void *arg, const struct store_retained *x)
 
 static void compare_queue(struct house *h, const struct model *m, u32 sid)
 {
-	char want[SEQS * 64] = "", text[64];
+	static char want[SEQS * TEXT], text[TEXT];
 	size_t n = 0;
+
+	want[0] = 0;
 
 	for (u32 seq = 0; seq < SEQS; seq++) {
 		if (m->queued[sid][seq] == 0)
