@@ -209,21 +209,27 @@ static bool tight(const struct lmdb *l)
 	return !l->ballast.there || used_bytes(l) > l->limit;
 }
 
+/* LMDB says EIO where a write came out short, which is how a disk says that this was the last of
+ * its room.  What was written is not part of anything yet. */
+static enum err no_room(struct lmdb *l, enum err e)
+{
+	if (e == E_IO && !ballast_probe(&l->ballast))
+		e = E_QUOTA;
+	if (e != E_QUOTA)
+		return e;
+	ASSERT(l->ballast.fd >= 0);
+	(void)ballast_drop(&l->ballast);
+	l->full = true;
+	return e;
+}
+
 static enum err after_commit(struct lmdb *l, enum err e)
 {
 	ASSERT(l->writer.txn == NULL);
 	l->commits += e == E_OK;
-	/* LMDB says EIO where a write came out short, which is how a disk says that this was the
-	 * last of its room.  What was written is not part of anything yet. */
-	if (e == E_IO && !ballast_probe(&l->ballast))
-		e = E_QUOTA;
-	if (e == E_QUOTA) {
-		(void)ballast_drop(&l->ballast);
-		l->full = true;
-	} else if (e == E_OK && !l->full && tight(l)) {
+	if (e == E_OK && !l->full && tight(l))
 		l->full = free_inside(l) < BALLAST_BYTES;
-	}
-	return e;
+	return no_room(l, e);
 }
 
 static enum err lmdb_commit(struct kv_txn **tp)
@@ -323,14 +329,14 @@ static enum err lmdb_reserve(struct kv_txn *t, enum kv_db db, u64 a, u64 b, enum
 					  MDB_RESERVE | (how == KV_NEW ? MDB_NOOVERWRITE : 0)));
 	if (e == E_OK)
 		*out = value.mv_data;
-	return e;
+	return e == E_OK || e == E_EXISTS ? e : no_room(t->l, e);
 }
 
 static enum err lmdb_del(struct kv_txn *t, enum kv_db db)
 {
 	ASSERT(t->writes);
 	ASSERT(t->cursor[db] != NULL);
-	return err_of(mdb_cursor_del(t->cursor[db], 0));
+	return no_room(t->l, err_of(mdb_cursor_del(t->cursor[db], 0)));
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */

@@ -102,8 +102,12 @@ static void emit(struct plan *p, const struct store_op *op, struct store_batch *
 	p->of[p->n] = b;
 	p->n++;
 	p->live++;
-	if (op->kind == SO_QUEUE_PUT)
-		table_put(&p->puts, op->queued->sid, op->queued->seq, p->n);
+	if (op->kind == SO_RETAIN_PUT)
+		p->bytes += op->retained->m.payload.n;
+	if (op->kind != SO_QUEUE_PUT)
+		return;
+	p->bytes += op->queued->m.payload.n;
+	table_put(&p->puts, op->queued->sid, op->queued->seq, p->n);
 }
 
 /* A message that this transaction would have stored; false: it would not. */
@@ -436,6 +440,7 @@ void plan_done(struct plan *p)
 	ASSERT(p->n <= p->cap);
 	ASSERT(p->live <= p->n);
 	p->n = p->live = 0;
+	p->bytes = 0;
 	table_clear(&p->puts);
 	if (p->cap <= KEPT)
 		return;

@@ -19,6 +19,7 @@ struct plan {
 	struct store_batch **of;
 	u32 n, cap;
 	u32 live;	   /* those that are not SO_NONE */
+	u64 bytes;	   /* of the messages that were put into it */
 	struct table puts; /* session, sequence → place in op, from 1 */
 
 	struct table groups; /* group → struct group */

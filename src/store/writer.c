@@ -15,11 +15,12 @@
 #define WRITER_MAGIC 0x3717e400u
 
 enum {
-	LIM_TXN_OPS = 4096,   /* operations after which no further batch joins a transaction */
-	LIM_COUNT = 2000,     /* records that are counted between two transactions */
-	FULL_RETRY_MS = 200,  /* how often room is looked for */
-	IDLE_MS = 600 * 1000, /* how often an idle store looks at the clocks */
-	CLOCK_DRIFT_MS = 2000 /* between them, that is worth a commit */
+	LIM_TXN_OPS = 4096,	  /* operations after which no further batch joins a transaction, */
+	LIM_TXN_BYTES = 16 << 20, /* and bytes of payload: LMDB holds its pages in memory */
+	LIM_COUNT = 2000,	  /* records that are counted between two transactions */
+	FULL_RETRY_MS = 200,	  /* how often room is looked for */
+	IDLE_MS = 600 * 1000,	  /* how often an idle store looks at the clocks */
+	CLOCK_DRIFT_MS = 2000	  /* between them, that is worth a commit */
 };
 
 struct task {
@@ -287,13 +288,18 @@ static bool blocked(const struct writer *w)
 	return atomic_load_explicit(&w->full, memory_order_relaxed);
 }
 
+static bool plan_has_room(const struct plan *p)
+{
+	return p->live < LIM_TXN_OPS && p->bytes < LIM_TXN_BYTES;
+}
+
 /* Whole batches, until there are enough operations for one transaction.  Without room for one, all:
  * the deletions among them make some. */
 static bool plan_backlog(struct writer *w)
 {
 	bool any = w->backlog != NULL;
 
-	while (w->backlog != NULL && (w->plan.live < LIM_TXN_OPS || blocked(w))) {
+	while (w->backlog != NULL && (plan_has_room(&w->plan) || blocked(w))) {
 		struct store_batch *b = w->backlog;
 
 		w->backlog = b->next;

@@ -129,6 +129,8 @@ static u64 fill(struct writer *w)
 		assert_in_range(seq, 1, PUTS_MAX);
 	}
 	assert_true(writer_full(w));
+	run(w); /* half a second later there is no more room either */
+	assert_true(shard.full);
 	return shard.committed == shard.serial ? seq : seq - 1;
 }
 
@@ -195,6 +197,63 @@ static void a_store_at_its_bound(void **state)
 	house_make_in(&h, ON_DISK, "/tmp", 12 << 20);
 	fill_drain_and_go_on(&h);
 	assert_int_equal(house_open(&h, NULL), E_OK);
+	assert_in_range(house_stats(&h).bytes, 10 << 20, 18 << 20);
+	house_free(&h);
+}
+
+/* A transaction that fails in the middle leaves nothing, not even in memory. */
+static void a_transaction_larger_than_the_store(void **state)
+{
+	char *payload = calloc(1, 60 << 20);
+	struct house h;
+
+	memset(payload, 'x', (60 << 20) - 1);
+	house_make_in(&h, ON_DISK, "/tmp", 12 << 20);
+	house_session(&h, 7);
+	(void)house_put(&h, 7, 1, 0, payload);
+	assert_int_equal(house_try(&h), E_QUOTA);
+	h.b->n = 0;
+	h.mono += 1000;
+	(void)house_put(&h, 7, 2, 0, "of a session that is not there");
+	house_commit(&h);
+	assert_int_equal(house_stats(&h).sessions, 0);
+	assert_int_equal(house_stats(&h).queued, 0);
+	house_session(&h, 7);
+	(void)house_put(&h, 7, 3, 0, "fits");
+	house_commit(&h);
+	assert_string_equal(house_queue(&h, 7), "3:fits");
+	house_free(&h);
+	free(payload);
+}
+
+static void take_the_rest(struct house *h)
+{
+	int fd = openat(h->dir_fd, "greedy", O_WRONLY | O_CREAT, 0600);
+
+	while (fallocate(fd, 0, lseek(fd, 0, SEEK_END), 4096) == 0)
+		;
+	close(fd);
+}
+
+/* It cannot be made, and says so: a map of a file that has no blocks would end the process. */
+static void a_new_store_on_a_full_disk(void **state)
+{
+	struct house h;
+
+	if (*state == NULL)
+		skip();
+	house_make_in(&h, ON_DISK, *state, 1ull << 40);
+	store_close(&h.s);
+	(void)unlinkat(h.dir_fd, "data.mdb", 0);
+	(void)unlinkat(h.dir_fd, "lock.mdb", 0);
+	(void)unlinkat(h.dir_fd, "ballast", 0);
+	take_the_rest(&h);
+	assert_int_equal(house_open(&h, NULL), E_QUOTA);
+	assert_string_equal(h.text, "the disk is full");
+	assert_int_equal(unlinkat(h.dir_fd, "greedy", 0), 0);
+	assert_int_equal(house_open(&h, NULL), E_OK);
+	house_session(&h, 1);
+	house_commit(&h);
 	house_free(&h);
 }
 
@@ -217,7 +276,6 @@ static void a_full_disk_at_the_start(void **state)
 	struct house h;
 	struct writer *w;
 	u64 durable;
-	int fd;
 
 	if (*state == NULL)
 		skip();
@@ -230,10 +288,7 @@ static void a_full_disk_at_the_start(void **state)
 	assert_int_equal(shard.open, 0);
 	store_close(&h.s);
 	/* Somebody else takes the rest. */
-	fd = openat(h.dir_fd, "greedy", O_WRONLY | O_CREAT, 0600);
-	while (fallocate(fd, 0, lseek(fd, 0, SEEK_END), 4096) == 0)
-		;
-	close(fd);
+	take_the_rest(&h);
 	assert_int_equal(house_open(&h, NULL), E_OK);
 	check_sound(&h, durable - 1);
 	memset(&shard, 0, sizeof(shard));
@@ -273,6 +328,8 @@ int main(void)
 	char *dir = small_disk();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_store_at_its_bound),
+		cmocka_unit_test(a_transaction_larger_than_the_store),
+		cmocka_unit_test_prestate(a_new_store_on_a_full_disk, dir),
 		cmocka_unit_test_prestate(a_full_disk, dir),
 		cmocka_unit_test_prestate(a_full_disk_at_the_start, dir),
 	};

@@ -345,6 +345,65 @@ static void full_keeps_what_it_has_and_lets_deletions_through(void **state)
 	writer_free(&w, false);
 }
 
+/* However much waits in front of them: without them there never is room again. */
+static void deletions_get_through_behind_any_number_of_puts(void **state)
+{
+	struct store *s = store_memory(mono);
+	struct writer *w = writer_new(s, &env, SHARDS, false);
+	struct store_batch *b = fresh(0);
+	struct store_stats stats;
+
+	(void)batch_session(b, 1);
+	(void)batch_put(b, 1, 1, 0, "x");
+	submit(w, b);
+	run(w);
+	store_memory_full(s, true);
+	for (u64 k = 0; k < 5; k++) {
+		b = fresh(0);
+		for (u64 seq = 2; seq < 3000; seq++)
+			(void)batch_put(b, 1, k * 3000 + seq, 0, "x");
+		submit(w, b);
+	}
+	b = fresh(1);
+	(void)batch_op(b, SO_QUEUE_DEL, 1, 1);
+	submit(w, b);
+	for (u32 i = 0; i < 5; i++)
+		(void)writer_step(w);
+	store_stats(s, &stats);
+	assert_int_equal(stats.queued, 0);
+	store_memory_full(s, false);
+	run(w);
+	store_stats(s, &stats);
+	assert_int_equal(stats.queued, 5 * 2998);
+	writer_free(&w, false);
+}
+
+/* A transaction is held in memory: large messages share it with few others. */
+static void large_messages_make_small_transactions(void **state)
+{
+	enum { LARGE = 1 << 20, MANY = 40 };
+	char *payload = calloc(1, LARGE + 1);
+	struct writer *w = writer_new(store_memory(mono), &env, SHARDS, false);
+	struct store_batch *b = fresh(0);
+	u32 steps = 0;
+
+	memset(payload, 'x', LARGE);
+	(void)batch_session(b, 1);
+	submit(w, b);
+	run(w);
+	for (u64 seq = 1; seq <= MANY; seq++) {
+		b = fresh(0);
+		(void)batch_put(b, 1, seq, 0, payload);
+		submit(w, b);
+	}
+	while (writer_step(w))
+		steps++;
+	assert_int_equal(steps, 3); /* sixteen MiB each */
+	assert_int_equal(shards[0].committed, MANY + 1);
+	writer_free(&w, false);
+	free(payload);
+}
+
 static void a_full_store_can_be_left(void **state)
 {
 	struct store *s = store_memory(mono);
@@ -570,6 +629,8 @@ int main(void)
 		T(counts_go_to_every_shard),
 		T(a_large_session_ends_without_being_asked),
 		T(full_keeps_what_it_has_and_lets_deletions_through),
+		T(deletions_get_through_behind_any_number_of_puts),
+		T(large_messages_make_small_transactions),
 		T(a_full_store_can_be_left),
 		T(tasks_run_between_transactions),
 		T(a_wall_clock_that_jumps_is_noted),
