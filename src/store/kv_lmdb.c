@@ -402,7 +402,8 @@ static const struct kv_class lmdb_class = {
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* Where things stand in the first bytes of a meta page (mdb.c of 0.9: MDB_page, MDB_meta). */
-enum { META_BYTES = 152, META_FLAGS = 10, META_MAGIC = 16, META_PAGE = 40, META_LAST = 136 };
+enum { META_BYTES = 152, META_FLAGS = 10, META_MAGIC = 16, META_PAGE = 40 };
+enum { META_FREE_ROOT = 80, META_MAIN_ROOT = 128 };
 #define META_MAGIC_VALUE 0xbeefc0deu
 enum { META_VERSION_VALUE = 1, META_FLAG = 8, PAGE_MIN = 512, PAGE_MAX = 65536 };
 
@@ -416,6 +417,15 @@ static u64 le(const u8 *p, u32 n)
 	return v;
 }
 
+/* Is the page in the file, or none?  The last page that a meta page speaks of need not be: when the
+ * newest pages of a file are free, they are not written. */
+static bool root_ok(const u8 *at, u64 pages)
+{
+	u64 root = le(at, 8);
+
+	return root < pages || root == UINT64_MAX;
+}
+
 static bool meta_ok(int fd, u64 at, u64 bytes, u32 *page)
 {
 	u8 b[META_BYTES];
@@ -427,7 +437,8 @@ static bool meta_ok(int fd, u64 at, u64 bytes, u32 *page)
 	       le(b + META_MAGIC, 4) == META_MAGIC_VALUE &&
 	       le(b + META_MAGIC + 4, 4) == META_VERSION_VALUE && *page >= PAGE_MIN &&
 	       *page <= PAGE_MAX && (*page & (*page - 1)) == 0 &&
-	       le(b + META_LAST, 8) < bytes / *page;
+	       root_ok(b + META_FREE_ROOT, bytes / *page) &&
+	       root_ok(b + META_MAIN_ROOT, bytes / *page);
 }
 
 /* LMDB maps the file and follows what stands in it; what it would trip over at once, such as a file

@@ -235,6 +235,7 @@ static enum err commit(struct writer *w, u32 n)
 }
 
 /* There is no room for the whole: at least what makes room. */
+
 static bool relieve(struct writer *w)
 {
 	u32 n = plan_relief(&w->plan);
