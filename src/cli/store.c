@@ -72,7 +72,7 @@ static void status_tell(FILE *f, const json_t *s)
 	fprintf(f, "%llu operations in %llu commits, %llu syncs since the start\n",
 		num(s, "operations"), num(s, "commits"), num(s, "syncs"));
 	out_word(f, "opened");
-	fprintf(f, "for the %lluth time, %s\n", num(s, "epoch"),
+	fprintf(f, "time %llu, %s\n", num(s, "epoch"),
 		is(s, "clean") ? "after an orderly end" : "after an end out of order");
 }
 

@@ -16,6 +16,7 @@ enum role {
 	ROLE_ADMIN,
 	ROLE_CANARY,
 	ROLE_CHECK,
+	ROLE_SALVAGE,
 	ROLE_N
 };
 const char *role_name(enum role r); /* "supervisor", "broker", … */

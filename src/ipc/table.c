@@ -24,9 +24,9 @@ IPC_TABLE(X)
 const char *role_name(enum role r)
 {
 	static const char *const names[ROLE_N] = {
-		[ROLE_SUP] = "supervisor", [ROLE_BROKER] = "broker", [ROLE_AUTH] = "auth",
-		[ROLE_KEYS] = "keys",	   [ROLE_ADMIN] = "admin",   [ROLE_CANARY] = "canary",
-		[ROLE_CHECK] = "check",
+		[ROLE_SUP] = "supervisor", [ROLE_BROKER] = "broker",   [ROLE_AUTH] = "auth",
+		[ROLE_KEYS] = "keys",	   [ROLE_ADMIN] = "admin",     [ROLE_CANARY] = "canary",
+		[ROLE_CHECK] = "check",	   [ROLE_SALVAGE] = "salvage",
 	};
 
 	return r < ROLE_N ? names[r] : "?";

@@ -14,7 +14,7 @@
 #include "base/num.h"
 #include "keys/keys.h"
 #include "proc/broker.h"
-#include "proc/check.h"
+#include "proc/look.h"
 #include "proc/sandbox.h"
 #include "proc/supervisor.h"
 
@@ -42,7 +42,9 @@ static int role_main(const char *name)
 	if (strcmp(name, "admin") == 0)
 		return admin_main(SANDBOX_SUP_FD, sandbox_enter);
 	if (strcmp(name, "check") == 0)
-		return check_main(SANDBOX_SUP_FD);
+		return check_main();
+	if (strcmp(name, "salvage") == 0)
+		return salvage_main();
 	return strcmp(name, "canary") == 0 ? canary_main(SANDBOX_SUP_FD) : 2;
 }
 

@@ -19,7 +19,8 @@ enum sandbox_group {
 	SB_WATCH = 1 << 5,   /* sendfile and inotify, for the admin process' streams */
 	SB_YIELD = 1 << 6,   /* lower the priority of threads that compute for long */
 	SB_STORE = 1 << 7,   /* write and sync the store, which was opened before */
-	SB_ALL = 1 << 8,     /* sanitizer builds: everything but new programs */
+	SB_RESULT = 1 << 8,  /* write where it was told to say what it has found */
+	SB_ALL = 1 << 9,     /* sanitizer builds: everything but new programs */
 };
 
 /* Descriptor SANDBOX_FOLDER_FD is a folder … */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proc/look.h"
 #include "proc/sandbox.h"
 
 #define ANY UINT64_MAX
@@ -19,7 +20,8 @@ static const struct sandbox_row rows[] = {
 	{ROLE_KEYS, SB_COMMON | SB_FILES, FOLDER_NONE, 1 << 20, 8},
 	{ROLE_ADMIN, SB_COMMON | SB_ACCEPT | SB_WATCH, FOLDER_NONE, ANY, 64},
 	{ROLE_CANARY, SB_COMMON | SB_CONNECT, FOLDER_NONE, 0, 8},
-	{ROLE_CHECK, SB_COMMON, FOLDER_NONE, 0, 8},
+	{ROLE_CHECK, SB_COMMON | SB_RESULT, FOLDER_NONE, LOOK_BYTES, 8},
+	{ROLE_SALVAGE, SB_COMMON | SB_RESULT | SB_STORE, FOLDER_START, ANY, 8},
 };
 
 const struct sandbox_row *sandbox_row(enum role role)
@@ -165,7 +167,7 @@ static const struct call calls[] = {
 
 	CALL(SB_FILES | SB_STORE, fsync),
 	CALL(SB_FILES | SB_STORE, fdatasync),
-	CALL(SB_FILES | SB_STORE, pwrite64),
+	CALL(SB_FILES | SB_STORE | SB_RESULT, pwrite64),
 	CALL(SB_FILES | SB_STORE, pwritev),
 	CALL(SB_FILES, preadv),
 	CALL(SB_FILES | SB_STORE, fallocate),

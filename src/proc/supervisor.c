@@ -41,7 +41,7 @@ static void stop_next(struct sup *s)
 {
 	const struct m_none none = {0};
 
-	static const enum role helpers[] = {ROLE_CANARY, ROLE_CHECK};
+	static const enum role helpers[] = {ROLE_CANARY, ROLE_CHECK, ROLE_SALVAGE};
 
 	for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
 		if (s->child[helpers[i]].pid > 0)
@@ -289,8 +289,10 @@ static void deadline_passed(struct sup *s)
 		stop_late(s);
 	} else if (s->phase == PH_OFFERED) {
 		sup_config_timeout(s);
-	} else if (s->phase == PH_STARTING && s->child[ROLE_CHECK].pid != 0) {
-		child_kill(s, ROLE_CHECK, "has not finished in time");
+	} else if (s->phase == PH_STARTING &&
+		   (s->child[ROLE_CHECK].pid != 0 || s->child[ROLE_SALVAGE].pid != 0)) {
+		child_kill(s, s->child[ROLE_CHECK].pid != 0 ? ROLE_CHECK : ROLE_SALVAGE,
+			   "has not finished in time");
 	} else if (s->phase == PH_STARTING) {
 		sup_say(s, LOG_ERROR, "start", "not every process is ready after %u s",
 			START_MS / 1000u);
@@ -458,7 +460,8 @@ static void init(struct sup *s, const struct sup_options *opt)
 	s->opt = *opt;
 	s->root = getuid() == 0;
 	s->notify = s->lock = s->state = s->run = s->keys = s->auth = s->admin_socket = s->log.dir =
-		s->log.file = s->store.dir = s->store.key = s->store.restore.fd = -1;
+		s->log.file = s->store.dir = s->store.key = s->store.restore.fd = s->store.result =
+			-1;
 	memset(s->temp, -1, sizeof(s->temp));
 	for (u32 r = 0; r < ROLE_N; r++)
 		s->child[r].lines.fd = -1;

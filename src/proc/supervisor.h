@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ipc/ipc.h"
+#include "proc/look.h"
 #include "rights/rights.h"
 
 enum { SUP_SHARDS_MAX = 64, SUP_LINE_MAX = 2048 };
@@ -59,6 +60,7 @@ struct sup_listeners {
 enum store_phase {
 	STORE_UNSEEN, /* since broker ended */
 	STORE_CHECKING,
+	STORE_SALVAGING, /* what can be read of it goes into a new one */
 	STORE_SOUND,
 	STORE_LOST, /* it cannot be used and cannot be moved */
 };
@@ -85,6 +87,9 @@ struct sup_store {
 	int key;	      /* memory of keys, for broker; -1: it has not come */
 	bool wanted;	      /* broker waits for the key */
 	bool suspect;	      /* what broker said, or died of, blames it */
+	struct look look;     /* what the last process that read it has found */
+	int result;	      /* where that writes; -1 */
+	const char *why;      /* why it is salvaged */
 	bool anew;	      /* it has been begun anew for that, and broker has not served since */
 	bool serving, served; /* broker does; the last one did */
 	u32 crashes;	      /* of brokers in a row that did not come to serve */
@@ -166,8 +171,14 @@ void local_remove(const char *path);
 
 /* ---- supervisor_child.c ---- */
 void child_spawn(struct sup *s, enum role role);
-/* The process that looks at the store; false: it could not be started, and the log says why. */
-bool child_spawn_check(struct sup *s, int fd);
+/* The descriptors that a process finds from SANDBOX_SUP_FD on; borrowed. */
+enum { HANDED_MAX = 5 };
+struct handed {
+	u32 n;
+	int fd[HANDED_MAX];
+};
+/* False: errno says why. */
+bool child_fork(struct sup *s, enum role role, const struct handed *h);
 void child_died(struct sup *s, enum role role, int status);
 void child_kill(struct sup *s, enum role role, const char *why);
 void sup_send(struct sup *s, enum role to, enum ipc_type type, u64 id, const void *body,
@@ -178,15 +189,41 @@ bool sup_send_config(struct sup *s, enum role to, const struct conf *c, bool rel
 bool store_folder(struct sup *s);
 /* May broker be started?  If not, it is when what has begun now has come to its end. */
 bool store_ready(struct sup *s);
-void store_checked(struct sup *s, int status);
 /* True: it is started anew, also during the start of picketd. */
 bool store_broker_died(struct sup *s, int status);
 void store_serving(struct sup *s, const struct m_serving *m);
 void store_key_came(struct sup *s, struct ipc_msg *m);
-/* Give the store's folder a name of its own that begins so; which is in name.  E_IO: errno says. */
-enum err store_rename(struct sup *s, const char *prefix, char *name, size_t cap) MUST;
+/* Is it sealed with a key of keys that has not come yet? */
+bool store_keyless(const struct sup *s);
+/* The folder of a store that is to be; empty, broker's; -1. */
+int store_fresh(struct sup *s);
+void store_fresh_remove(struct sup *s);
+/* The store's folder gets a name of its own that begins so (which is in name); the fresh one takes
+ * its place, or, STORE_EMPTY, one with nothing in it.  E_IO: errno says why, and all is as it was.
+ */
+enum store_next { STORE_EMPTY, STORE_FRESH };
+enum err store_swap(struct sup *s, const char *prefix, enum store_next next, char *name,
+		    size_t cap) MUST;
+/* Take the store away and put the folder of that name back in its place. */
+bool store_put_back(struct sup *s, const char *name);
+/* Broker is started now, or when what it waits for has come. */
+void store_go_on(struct sup *s, enum store_phase phase);
+
+/* ---- supervisor_look.c ---- */
+/* Set the store aside for that reason, saving what can be read of it if it is worth a try; the
+ * phase that this begins. */
+enum store_rescue { RESCUE_NOTHING, RESCUE_WHAT_CAN_BE_READ };
+enum store_phase store_aside(struct sup *s, const char *why, enum store_rescue rescue);
+/* Look at the store; the phase that this begins. */
+enum store_phase store_look(struct sup *s);
+/* A process that looks at the store in fd; false: it cannot be started, and the log says why. */
+bool look_begin(struct sup *s, int fd);
+/* One of those processes has ended. */
+void look_ended(struct sup *s, enum role role, int status);
+/* The key of keys has come. */
+void look_key_came(struct sup *s);
 /* What the end of a look means; NULL: it is sound. */
-const char *store_verdict(int status);
+const char *look_verdict(int status);
 
 /* ---- supervisor_restore.c ---- */
 void restore_call(struct sup *s, u64 id, u32 op);
@@ -204,6 +241,8 @@ void sup_alarm(struct sup *s, const char *fmt, ...) PRINTF(2, 3);
 /* ---- supervisor_files.c ---- */
 /* The key of the store, to broker, when there is one. */
 void files_give_store_key(struct sup *s);
+/* The same as a descriptor of the caller's own; -1: it cannot be had, or none is needed. */
+int files_store_key(struct sup *s);
 /* The files that auth is given at start. */
 void files_give_auth(struct sup *s);
 void files_get(struct sup *s, enum role from, const struct ipc_msg *m);

@@ -36,23 +36,22 @@ static bool become_user(const struct sup_child *c)
 	       setresuid(c->uid, c->uid, c->uid) == 0;
 }
 
-/* 0: nothing; 1, 2: the log pipe; 3: the supervisor; 4: the folder, if any; no other. */
-static bool arrange(int log_fd, int sup_fd, int folder_fd)
+/* 0: nothing; 1, 2: the log pipe; from 3 on what this role is handed; no other. */
+static bool arrange(int log_fd, const struct handed *h)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int high_sup = fcntl(sup_fd, F_DUPFD_CLOEXEC, 16), high_folder = -1;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), high[HANDED_MAX];
+	bool ok = null >= 0 && h->n <= HANDED_MAX;
 
-	if (folder_fd >= 0)
-		high_folder = fcntl(folder_fd, F_DUPFD_CLOEXEC, 16);
-	if (null < 0 || high_sup < 0 || (folder_fd >= 0 && high_folder < 0))
-		return false;
-	if (dup2(log_fd, STDERR_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
-	    dup2(null, STDIN_FILENO) < 0 || dup2(high_sup, SANDBOX_SUP_FD) < 0)
-		return false;
-	if (high_folder >= 0 && dup2(high_folder, SANDBOX_FOLDER_FD) < 0)
-		return false;
-	return close_range(high_folder >= 0 ? SANDBOX_FOLDER_FD + 1 : SANDBOX_FOLDER_FD, ~0u, 0) ==
-	       0;
+	/* Out of the way of each other first. */
+	for (u32 i = 0; i < h->n && ok; i++) {
+		high[i] = fcntl(h->fd[i], F_DUPFD_CLOEXEC, 16);
+		ok = high[i] >= 0;
+	}
+	ok = ok && dup2(log_fd, STDERR_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
+	     dup2(null, STDIN_FILENO) >= 0;
+	for (u32 i = 0; i < h->n && ok; i++)
+		ok = dup2(high[i], SANDBOX_SUP_FD + (int)i) >= 0;
+	return ok && close_range((u32)SANDBOX_SUP_FD + h->n, ~0u, 0) == 0;
 }
 
 /* What a child may know of our environment: nothing, but for the options of sanitizers and the time
@@ -77,8 +76,7 @@ static void env_fill(char *env[], size_t cap, char *text, size_t text_cap)
 	env[n] = NULL;
 }
 
-NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int sup_fd,
-				int folder_fd)
+NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, const struct handed *h)
 {
 	char abi[16], name[16], text[2048], *env[8];
 	char *argv[] = {"picketd", "-R", name, "-A", abi, s->root ? "-U" : NULL, NULL};
@@ -88,7 +86,7 @@ NORETURN static void child_exec(struct sup *s, enum role role, int log_fd, int s
 	snprintf(abi, sizeof(abi), "%u", s->opt.landlock_abi);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (!arrange(log_fd, sup_fd, folder_fd) || (s->root && !become_user(&s->child[role]))) {
+	if (!arrange(log_fd, h) || (s->root && !become_user(&s->child[role]))) {
 		log_msg(LOG_ERROR, "start", "cannot prepare %s: %s", name, strerror(errno));
 		_exit(1);
 	}
@@ -175,14 +173,7 @@ static bool hand_over(struct sup *s, enum role role)
 }
 
 /* ---- life and death ---- */
-static int folder_of(const struct sup *s, enum role role)
-{
-	if (sandbox_row(role)->folder == FOLDER_NONE)
-		return -1;
-	return role == ROLE_BROKER ? s->store.dir : s->auth;
-}
-
-static bool child_fork(struct sup *s, enum role role, int sup_fd)
+bool child_fork(struct sup *s, enum role role, const struct handed *h)
 {
 	struct sup_child *c = &s->child[role];
 	int log[2];
@@ -191,7 +182,7 @@ static bool child_fork(struct sup *s, enum role role, int sup_fd)
 		return false;
 	c->pid = fork();
 	if (c->pid == 0)
-		child_exec(s, role, log[1], sup_fd, folder_of(s, role));
+		child_exec(s, role, log[1], h);
 	if (c->pid < 0) {
 		c->pid = 0;
 		close(log[0]);
@@ -215,30 +206,28 @@ static bool child_fork(struct sup *s, enum role role, int sup_fd)
 static bool canary_fork(struct sup *s)
 {
 	int fd = ipc_memfd("picket-config", slice_of(&s->conf, sizeof(s->conf)));
-	bool ok = fd >= 0 && child_fork(s, ROLE_CANARY, fd);
+	bool ok = fd >= 0 && child_fork(s, ROLE_CANARY, &(struct handed){1, {fd}});
 
 	if (fd >= 0)
 		close(fd);
 	return ok;
 }
 
-bool child_spawn_check(struct sup *s, int fd)
-{
-	bool ok = fd >= 0 && child_fork(s, ROLE_CHECK, fd);
-
-	if (!ok)
-		sup_say(s, LOG_WARN, "store", "nobody looks at the store: %s", strerror(errno));
-	return ok;
-}
-
 static bool linked_fork(struct sup *s, enum role role)
 {
 	struct sup_child *c = &s->child[role];
+	struct handed h = {.n = 1};
 	int fd[2];
 
 	if (!pair(fd))
 		return false;
-	if (!child_fork(s, role, fd[1])) {
+	h.fd[0] = fd[1];
+	if (sandbox_row(role)->folder != FOLDER_NONE)
+		h.fd[h.n++] = role == ROLE_BROKER ? s->store.dir : s->auth;
+	/* Nothing is kept: no folder, and no store. */
+	if (h.fd[h.n - 1] < 0)
+		h.n--;
+	if (!child_fork(s, role, &h)) {
 		close(fd[0]);
 		close(fd[1]);
 		return false;
@@ -337,11 +326,10 @@ void child_died(struct sup *s, enum role role, int status)
 		sup_canary_done(s, status);
 		return;
 	}
-	if (role == ROLE_CHECK) {
+	if (role == ROLE_CHECK || role == ROLE_SALVAGE) {
 		if (WIFSIGNALED(status))
 			say_death(s, role, status);
-		if (!restore_checked(s, status))
-			store_checked(s, status);
+		look_ended(s, role, status);
 		return;
 	}
 	say_death(s, role, status);

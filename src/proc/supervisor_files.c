@@ -302,6 +302,17 @@ static enum err store_key_open(struct sup *s, const struct conf *c, int *fd)
 	return open_checked(s, AT_FDCWD, path, false, fd);
 }
 
+int files_store_key(struct sup *s)
+{
+	int fd = -1;
+
+	if (!s->conf.persistence || !s->conf.store_encryption)
+		return -1;
+	if (strcmp(s->conf.store_key, "keys") == 0)
+		return s->store.key < 0 ? -1 : fcntl(s->store.key, F_DUPFD_CLOEXEC, 0);
+	return store_key_open(s, &s->conf, &fd) == E_OK ? fd : -1;
+}
+
 void files_give_store_key(struct sup *s)
 {
 	struct m_file out = {FILE_STORE_KEY, 0, FILE_READ, E_OK};

@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "proc/supervisor.h"
 
-#define STORE  "store"
-#define FRESH  "store.new"
 #define DATA   "data.mdb"
 #define BEFORE "store.before"
 
@@ -30,35 +28,16 @@ static void answer(struct sup *s, enum err e, const char *text, int fd)
 }
 
 /* ---- the folder of the new one --------------------------------------------------------------- */
-/* Only what broker and we put into such a folder; what somebody else did keeps it. */
-static void folder_remove(struct sup *s, const char *name)
-{
-	static const char *const files[] = {DATA, "lock.mdb", "ballast"};
-	int dir = openat(s->state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (dir < 0)
-		return;
-	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		unlinkat(dir, files[i], 0);
-	close(dir);
-	unlinkat(s->state, name, AT_REMOVEDIR);
-}
-
-static int fresh_open(struct sup *s)
+static int fresh_file(struct sup *s)
 {
 	const struct sup_child *broker = &s->child[ROLE_BROKER];
-	int dir, fd;
+	int dir = store_fresh(s), fd;
 
-	folder_remove(s, FRESH);
-	dir = sup_folder(s, FRESH, broker->uid, broker->gid);
 	if (dir < 0)
 		return -1;
 	fd = openat(dir, DATA, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd >= 0 && s->root && fchown(fd, broker->uid, broker->gid) != 0) {
-		close(fd);
-		fd = -1;
-	}
-	if (fd >= 0 && fsync(dir) != 0) {
+	if (fd >= 0 &&
+	    ((s->root && fchown(fd, broker->uid, broker->gid) != 0) || fsync(dir) != 0)) {
 		close(fd);
 		fd = -1;
 	}
@@ -76,7 +55,7 @@ static void over(struct sup *s, enum err e, const char *text)
 	answer(s, e, text, -1);
 	*r = (struct sup_restore){.fd = -1};
 	if (e != E_OK)
-		folder_remove(s, FRESH);
+		store_fresh_remove(s);
 }
 
 void restore_drop(struct sup *s)
@@ -95,7 +74,7 @@ void restore_drop(struct sup *s)
 static void begin(struct sup *s, u64 id)
 {
 	struct sup_restore *r = &s->store.restore;
-	bool able = s->conf.persistence && s->phase == PH_SERVING;
+	bool able = s->conf.persistence && s->phase == PH_SERVING && s->store.serving;
 
 	if (r->phase != RESTORE_NONE) {
 		struct m_sup_reply busy = {.err = E_BUSY};
@@ -103,7 +82,7 @@ static void begin(struct sup *s, u64 id)
 		return;
 	}
 	r->id = id;
-	r->fd = able ? fresh_open(s) : -1;
+	r->fd = able ? fresh_file(s) : -1;
 	if (r->fd < 0) {
 		over(s, able ? E_IO : E_STATE,
 		     able		   ? strerror(errno)
@@ -123,7 +102,7 @@ static void look(struct sup *s, u64 id)
 	if (fsync(r->fd) != 0) {
 		over(s, E_IO, strerror(errno));
 	} else if (s->child[ROLE_CHECK].pid != 0 || s->child[ROLE_BROKER].pid == 0 ||
-		   !child_spawn_check(s, r->fd)) {
+		   !look_begin(s, r->fd)) {
 		over(s, E_BUSY, "broker is restarting; try again");
 	} else {
 		r->phase = RESTORE_CHECKING;
@@ -145,7 +124,7 @@ void restore_call(struct sup *s, u64 id, u32 op)
 bool restore_checked(struct sup *s, int status)
 {
 	const struct m_none none = {0};
-	const char *why = store_verdict(status);
+	const char *why = look_verdict(status);
 
 	if (s->store.restore.phase != RESTORE_CHECKING)
 		return false;
@@ -176,33 +155,12 @@ void restore_timer(struct sup *s, u64 now_ms)
 		child_kill(s, ROLE_BROKER, "did not stop in time");
 }
 
-static bool put_in_place(struct sup *s)
-{
-	struct sup_restore *r = &s->store.restore;
-
-	if (store_rename(s, BEFORE, r->before, sizeof(r->before)) != E_OK)
-		return false;
-	if (renameat(s->state, FRESH, s->state, STORE) != 0 || fsync(s->state) != 0) {
-		renameat(s->state, r->before, s->state, STORE);
-		return false;
-	}
-	return store_folder(s);
-}
-
-static bool put_back(struct sup *s)
-{
-	folder_remove(s, STORE);
-	return renameat2(s->state, s->store.restore.before, s->state, STORE, RENAME_NOREPLACE) ==
-		       0 &&
-	       fsync(s->state) == 0 && store_folder(s);
-}
-
 bool restore_broker_died(struct sup *s)
 {
 	struct sup_restore *r = &s->store.restore;
 
 	if (r->phase == RESTORE_STOPPING) {
-		if (!put_in_place(s)) {
+		if (store_swap(s, BEFORE, STORE_FRESH, r->before, sizeof(r->before)) != E_OK) {
 			over(s, E_IO, strerror(errno));
 			return true;
 		}
@@ -214,7 +172,7 @@ bool restore_broker_died(struct sup *s)
 	}
 	if (r->phase != RESTORE_STARTING)
 		return false;
-	if (put_back(s)) {
+	if (store_put_back(s, r->before)) {
 		over(s, E_CORRUPT,
 		     "broker could not use it, picket logs says why; the store is as it was");
 	} else {

@@ -35,6 +35,9 @@ bool sup_users(struct sup *s)
 			return false;
 		}
 	}
+	/* It makes the files that broker opens then. */
+	s->child[ROLE_SALVAGE].uid = s->child[ROLE_BROKER].uid;
+	s->child[ROLE_SALVAGE].gid = s->child[ROLE_BROKER].gid;
 	return true;
 }
 

@@ -11,21 +11,19 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "proc/broker.h"
-#include "proc/check.h"
 #include "proc/supervisor.h"
 
 #define STORE "store"
 #define DATA  "data.mdb"
+#define FRESH "store.new"
 #define MARK  "store.clean"
 
 enum {
-	CHECK_MS = 600 * 1000, /* only a slow disk takes that long */
 	NAMES_TRIED = 100,
 	CRASHES_MAX = 3, /* of broker before it served, until the store is to blame */
 };
@@ -60,8 +58,35 @@ bool store_folder(struct sup *s)
 	return s->store.dir >= 0;
 }
 
+/* Only what broker and we put into such a folder; what somebody else did keeps it. */
+static void folder_remove(struct sup *s, const char *name)
+{
+	static const char *const files[] = {DATA, "lock.mdb", "ballast"};
+	int dir = openat(s->state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (dir < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		unlinkat(dir, files[i], 0);
+	close(dir);
+	unlinkat(s->state, name, AT_REMOVEDIR);
+}
+
+int store_fresh(struct sup *s)
+{
+	const struct sup_child *broker = &s->child[ROLE_BROKER];
+
+	folder_remove(s, FRESH);
+	return sup_folder(s, FRESH, broker->uid, broker->gid);
+}
+
+void store_fresh_remove(struct sup *s)
+{
+	folder_remove(s, FRESH);
+}
+
 /* store.bad-20261124T101500Z, or the same and a number where that is taken. */
-enum err store_rename(struct sup *s, const char *prefix, char *name, size_t cap)
+static bool rename_free(struct sup *s, const char *prefix, char *name, size_t cap)
 {
 	time_t now = (time_t)(clock_wall_ms() / 1000);
 	char when[32];
@@ -73,27 +98,34 @@ enum err store_rename(struct sup *s, const char *prefix, char *name, size_t cap)
 		int n = snprintf(name, cap, i == 0 ? "%s-%s" : "%s-%s-%u", prefix, when, i);
 		ASSERT(n > 0 && (size_t)n < cap);
 		if (renameat2(s->state, STORE, s->state, name, RENAME_NOREPLACE) == 0)
-			return fsync(s->state) == 0 ? E_OK : E_IO;
+			return true;
 		if (errno != EEXIST)
-			return E_IO;
+			return false;
 	}
-	return E_IO;
+	return false;
 }
 
-/* The whole folder as it is, under a name of its own; a new one in its place. */
-static bool set_aside(struct sup *s, const char *why)
+bool store_put_back(struct sup *s, const char *name)
 {
-	char name[64];
+	folder_remove(s, STORE);
+	return renameat2(s->state, name, s->state, STORE, RENAME_NOREPLACE) == 0 &&
+	       fsync(s->state) == 0 && store_folder(s);
+}
+
+enum err store_swap(struct sup *s, const char *prefix, enum store_next next, char *name, size_t cap)
+{
+	int why;
 
 	unlinkat(s->state, MARK, 0);
-	if (store_rename(s, STORE ".bad", name, sizeof(name)) != E_OK || !store_folder(s)) {
-		sup_say(s, LOG_ERROR, "store", "%s/" STORE " %s, and cannot be moved: %s",
-			s->conf.state_dir, why, strerror(errno));
-		return false;
-	}
-	sup_alarm(s, "the store of sessions %s: set aside as %s/%s, and begun anew", why,
-		  s->conf.state_dir, name);
-	return true;
+	if (!rename_free(s, prefix, name, cap))
+		return E_IO;
+	if ((next == STORE_EMPTY || renameat(s->state, FRESH, s->state, STORE) == 0) &&
+	    store_folder(s) && fsync(s->state) == 0)
+		return E_OK;
+	why = errno;
+	(void)store_put_back(s, name);
+	errno = why;
+	return E_IO;
 }
 
 /* ---- the mark of an orderly end -------------------------------------------------------------- */
@@ -145,92 +177,48 @@ static bool file_is_ours(const struct sup *s, const struct stat *st)
 	       st->st_uid == s->child[ROLE_BROKER].uid && !(st->st_mode & 077);
 }
 
-static enum store_phase aside(struct sup *s, const char *why)
-{
-	return set_aside(s, why) ? STORE_SOUND : STORE_LOST;
-}
-
-static enum store_phase check_begin(struct sup *s)
-{
-	int fd;
-	bool ok;
-
-	if (s->child[ROLE_CHECK].pid != 0)
-		return STORE_UNSEEN; /* when that one has ended */
-	fd = openat(s->store.dir, DATA, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	ok = child_spawn_check(s, fd);
-	if (fd >= 0)
-		close(fd);
-	if (!ok)
-		return STORE_SOUND; /* the reason is in the log */
-	if (s->phase == PH_STARTING)
-		sup_patience(s, CHECK_MS);
-	return STORE_CHECKING;
-}
-
 static enum store_phase look(struct sup *s)
 {
 	struct stat st;
 
 	if (fstatat(s->store.dir, DATA, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? STORE_SOUND : aside(s, "cannot be read");
+		return errno == ENOENT ? STORE_SOUND
+				       : store_aside(s, "cannot be read", RESCUE_NOTHING);
 	if (!file_is_ours(s, &st))
-		return aside(s, "is not a plain file of broker's alone");
+		return store_aside(s, "is not a plain file of broker's alone", RESCUE_NOTHING);
 	if (s->store.suspect)
-		return aside(s, "is damaged");
-	return st.st_size == 0 || mark_fits(s) ? STORE_SOUND : check_begin(s);
+		return store_aside(s, "is damaged", RESCUE_WHAT_CAN_BE_READ);
+	return st.st_size == 0 || mark_fits(s) ? STORE_SOUND : store_look(s);
+}
+
+bool store_keyless(const struct sup *s)
+{
+	return s->conf.store_encryption && strcmp(s->conf.store_key, "keys") == 0 &&
+	       s->store.key < 0;
 }
 
 bool store_ready(struct sup *s)
 {
-	bool keyless = s->conf.store_encryption && strcmp(s->conf.store_key, "keys") == 0 &&
-		       s->store.key < 0;
-
 	if (!s->conf.persistence)
 		return true;
 	if (s->store.phase == STORE_UNSEEN)
 		s->store.phase = look(s);
 	if (s->store.phase == STORE_LOST)
 		sup_fail(s);
-	s->store.wanted = s->store.phase == STORE_SOUND && keyless;
-	if (s->store.phase != STORE_SOUND || keyless)
+	s->store.wanted = s->store.phase == STORE_SOUND && store_keyless(s);
+	if (s->store.phase != STORE_SOUND || s->store.wanted)
 		return false;
 	unlinkat(s->state, MARK, 0); /* else the next end would look like an orderly one */
 	return true;
 }
 
-const char *store_verdict(int status)
+void store_go_on(struct sup *s, enum store_phase phase)
 {
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_SOUND)
-		return NULL;
-	return WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FOREIGN
-		       ? "is not one that this release can read"
-		       : "is damaged";
-}
-
-void store_checked(struct sup *s, int status)
-{
-	u64 ms = clock_mono_ms() - s->child[ROLE_CHECK].started_ms;
-	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	const char *why = killed ? NULL : store_verdict(status);
-
-	if (s->phase == PH_STOPPING)
-		return;
 	if (s->phase == PH_STARTING)
 		sup_patience(s, 0);
-	if (s->store.phase !=
-	    STORE_CHECKING) { /* it looked at something else: now it is our turn */
-		if (s->child[ROLE_BROKER].pid == 0)
-			child_spawn(s, ROLE_BROKER);
-		return;
-	}
-	if (killed)
-		sup_say(s, LOG_WARN, "store", "the look at the store did not come to its end");
-	else if (why == NULL)
-		sup_say(s, LOG_INFO, "store", "the store is sound; the look took %llu ms",
-			(unsigned long long)ms);
-	s->store.phase = why == NULL ? STORE_SOUND : aside(s, why);
-	child_spawn(s, ROLE_BROKER);
+	s->store.phase = phase;
+	if (s->child[ROLE_BROKER].pid == 0)
+		child_spawn(s, ROLE_BROKER);
 }
 
 /* ---- broker ---------------------------------------------------------------------------------- */
@@ -246,6 +234,8 @@ bool store_broker_died(struct sup *s, int status)
 	bool damaged = WIFEXITED(status) && WEXITSTATUS(status) == BROKER_STORE_DAMAGED;
 
 	s->store.serving = false;
+	if (s->phase != PH_STOPPING)
+		restore_drop(s);
 	if (!s->conf.persistence || s->store.phase != STORE_SOUND)
 		return false;
 	s->store.phase = STORE_UNSEEN;
@@ -297,6 +287,7 @@ void store_key_came(struct sup *s, struct ipc_msg *m)
 		close(s->store.key);
 	s->store.key = m->fd;
 	m->fd = -1;
+	look_key_came(s);
 	if (s->store.wanted && s->phase != PH_STOPPING && s->child[ROLE_BROKER].pid == 0) {
 		s->store.wanted = false;
 		child_spawn(s, ROLE_BROKER);

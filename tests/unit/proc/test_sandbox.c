@@ -156,8 +156,8 @@ static int try_life(void)
 	return getentropy(b, sizeof(b)) == 0 && memfd_create("x", MFD_CLOEXEC) >= 0 ? 0 : 3;
 }
 
-static const enum role all[] = {ROLE_BROKER, ROLE_AUTH,	  ROLE_KEYS,
-				ROLE_ADMIN,  ROLE_CANARY, ROLE_CHECK};
+static const enum role all[] = {ROLE_BROKER, ROLE_AUTH,	 ROLE_KEYS,   ROLE_ADMIN,
+				ROLE_CANARY, ROLE_CHECK, ROLE_SALVAGE};
 
 static void test_life_goes_on(void **state)
 {
@@ -190,6 +190,7 @@ static void test_only_the_canary_connects(void **state)
 	assert_int_equal(inside(ROLE_KEYS, try_socket), ENDED);
 	assert_int_equal(inside(ROLE_ADMIN, try_socket), ENDED);
 	assert_int_equal(inside(ROLE_CHECK, try_socket), ENDED);
+	assert_int_equal(inside(ROLE_SALVAGE, try_socket), ENDED);
 	assert_int_equal(inside(ROLE_CANARY, try_socket), 0);
 }
 
@@ -203,6 +204,8 @@ static void files(void)
 	assert_int_equal(inside(ROLE_CANARY, try_write_tmp), ENDED);
 	assert_int_equal(inside(ROLE_CHECK, try_read_passwd), ENDED);
 	assert_int_equal(inside(ROLE_CHECK, try_write_tmp), ENDED);
+	assert_int_equal(inside(ROLE_SALVAGE, try_read_passwd), ENDED);
+	assert_int_equal(inside(ROLE_SALVAGE, try_own_folder), ENDED);
 	/* broker has its store open and opens nothing more, not even there */
 	assert_int_equal(inside(ROLE_BROKER, try_own_folder), ENDED);
 	/* auth may open: Landlock says where */
