@@ -1,5 +1,5 @@
-/* look: the two processes that read a store which may be damaged.  What such a file may do to whoever
- * reads it, it does to them alone.
+/* look: the two processes that read a store which may be damaged.  What such a file may do to
+ * whoever reads it, it does to them alone.
  *
  * check says whether a store is whole; it has one descriptor, open for reading, and a sandbox in
  * which it can do nothing else.  salvage takes what can be read of a damaged one over into a new

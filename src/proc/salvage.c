@@ -66,7 +66,8 @@ static void tell(enum err e, const struct salvage_report *r, struct look *l)
 			 "saved %llu sessions, %llu subscriptions, %llu queued and %llu retained "
 			 "messages; %llu records are damaged, %llu more are lost with them",
 			 (unsigned long long)r->kept[KV_SESSIONS],
-			 (unsigned long long)r->kept[KV_SUBS], (unsigned long long)r->kept[KV_QUEUE],
+			 (unsigned long long)r->kept[KV_SUBS],
+			 (unsigned long long)r->kept[KV_QUEUE],
 			 (unsigned long long)r->kept[KV_RETAINED], (unsigned long long)l->damaged,
 			 (unsigned long long)l->lost);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -92,6 +93,14 @@ static bool seccomp_there(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0) != 0 && errno == EFAULT;
 }
 
+/* Who was handed none has something else there. */
+static bool is_folder(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool sandbox_enter(enum role role, struct m_ready *ready)
 {
 	const struct sandbox_row *row = sandbox_row(role);
@@ -109,7 +118,7 @@ bool sandbox_enter(enum role role, struct m_ready *ready)
 		log_msg(LOG_ERROR, "sandbox", "Landlock is there but cannot be used");
 		return false;
 	}
-	if (row->folder != FOLDER_NONE)
+	if (row->folder != FOLDER_NONE && is_folder(SANDBOX_FOLDER_FD))
 		close(SANDBOX_FOLDER_FD);
 	if (!limits_set(row))
 		return false;

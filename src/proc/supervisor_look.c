@@ -170,12 +170,13 @@ static void checked(struct sup *s, int status)
 	if (killed)
 		sup_say(s, LOG_WARN, "store", "the look at the store did not come to its end");
 	else
-		sup_say(s, why == NULL ? LOG_INFO : LOG_ERROR, "store", "the store %s: %s (%llu ms)",
-			why == NULL ? "is sound" : why, s->store.look.text, (unsigned long long)ms);
-	store_go_on(s, why == NULL ? STORE_SOUND
-				   : store_aside(s, why,
-						 foreign ? RESCUE_NOTHING
-							 : RESCUE_WHAT_CAN_BE_READ));
+		sup_say(s, why == NULL ? LOG_INFO : LOG_ERROR, "store",
+			"the store %s: %s (%llu ms)", why == NULL ? "is sound" : why,
+			s->store.look.text, (unsigned long long)ms);
+	store_go_on(s, why == NULL
+			       ? STORE_SOUND
+			       : store_aside(s, why,
+					     foreign ? RESCUE_NOTHING : RESCUE_WHAT_CAN_BE_READ));
 }
 
 void look_ended(struct sup *s, enum role role, int status)
