@@ -63,9 +63,8 @@ static bool view_of(const struct core *c, const struct store_queued *r, struct m
 	return topic_parse(out->topic, t) == E_OK && r->qos != 0 && r->qos <= 2;
 }
 
-/* Its message, which is the caller's; NULL: it was damaged where no checksum saw it. */
-static struct msg *read_message(struct core *c, struct session *s, const struct store_queued *r,
-				struct queued *like)
+struct msg *ahead_message(struct core *c, struct session *s, const struct store_queued *r,
+			  struct queued *like)
 {
 	struct msg view, *m = &view, *kept;
 	struct topic t;
@@ -123,7 +122,7 @@ static void read_one(struct core *c, struct session *s, const struct store_queue
 		backlog_release(c, s, r->seq, 0);
 		return;
 	}
-	m = read_message(c, s, r, &like);
+	m = ahead_message(c, s, r, &like);
 	if (m == NULL)
 		return;
 	q = read_judge(c, s, m, &like) ? ahead_add(c, s, m, &like) : NULL;
@@ -208,6 +207,10 @@ void ahead_read(struct core *c, const struct store_read *r)
 			  DROP_EXPIRED);
 		if (!r->end && s->client == NULL)
 			backlog_purge(c, s, r->last);
+		return;
+	}
+	if (strand_disk_is(d, r)) {
+		strand_disk_read(c, s, r);
 		return;
 	}
 	if (!d->reading || r->gen != d->read_token)

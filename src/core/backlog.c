@@ -214,6 +214,8 @@ static void entry_put(struct core *c, struct session *s, struct msg *m, const st
 
 	ASSERT(d->qos != 0);
 	q->seq = ++du->seq;
+	if (d->sub != 0)
+		strand_disk_put(du, q->seq);
 	q->ticket = b->serial;
 	q->at = ops_last(c);
 	*r = (struct store_queued){.sid = du->sid,
@@ -445,6 +447,7 @@ void backlog_here(struct core *c, struct session *s)
 
 	ASSERT(s->out.n == 0 && STAILQ_EMPTY(&s->queue));
 	ASSERT(!d->reading && d->sending == 0);
+	strand_disk_stop(d);
 	d->in_memory = d->on_disk = 0;
 	if (d->old || d->seq != store_sequence(c->hub->o.store_epoch))
 		d->on_disk = d->seq; /* for all that is known */

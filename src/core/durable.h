@@ -34,9 +34,10 @@ struct durable {
 	u32 read_token; /* answers of an older one are stale */
 	u16 drop_at;	/* the operation that counts drops, in the batch */
 	bool reading, waiting;
-	bool uncounted; /* the store has not said what waits from before the start */
-	bool old;	/* from before the start */
-	bool expiring;	/* something that may expire was put */
+	bool uncounted;		    /* the store has not said what waits from before the start */
+	bool old;		    /* from before the start */
+	bool expiring;		    /* something that may expire was put */
+	struct strand_disk *strand; /* strand_disk.c; NULL: it had no shared message */
 	u32 dropped[DROP_KINDS];
 	TAILQ_ENTRY(durable) wake; /* waiting: it is looked at when the store comes on */
 };
@@ -144,6 +145,9 @@ static inline u16 sequence_pid(u64 seq)
 /* ---- ahead.c ---- */
 void ahead_want(struct core *c, struct session *s);
 void ahead_read(struct core *c, const struct store_read *r);
+/* The message of a record, which is the caller's; NULL: it was damaged where no checksum saw it. */
+struct msg *ahead_message(struct core *c, struct session *s, const struct store_queued *r,
+			  struct queued *like);
 void ahead_counted(struct core *c, const struct store_count *n);
 
 /* ---- home.c ---- */

@@ -147,6 +147,7 @@ void record_forget(struct core *c, struct session *s)
 	if (d->uncounted)
 		ASSERT(map_del(&c->ops.uncounted, slice_of(&d->sid, sizeof(d->sid))) == d);
 	s->durable = NULL;
+	strand_disk_free(d);
 	free(d);
 }
 
@@ -156,6 +157,8 @@ void record_end(struct core *c, struct session *s, enum record_end how)
 
 	ASSERT(s->client == NULL);
 	ASSERT(sid != 0);
+	if (ops_now(c) == 0)
+		how = END_NOW; /* there is nothing to wait for */
 	if (how == END_NOW)
 		ops_add(c, SO_SESSION_DEL)->sid = sid;
 	record_forget(c, s);

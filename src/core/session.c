@@ -108,8 +108,10 @@ void session_restored(struct core *c, struct session *s)
 	ASSERT(s->client == NULL);
 	ASSERT(s->lim != NULL);
 	session_arm(c, s);
-	if (s->shares)
+	if (s->shares && s->durable != NULL) { /* nobody knows what waits */
+		strand_disk_put(s->durable, s->durable->seq);
 		strand(c, s);
+	}
 }
 
 void session_attach(struct core *c, struct session *s, struct client *cl)
@@ -161,9 +163,9 @@ void session_detach(struct core *c, struct session *s, enum detach_why why)
 
 /* SPEC MQTT-3.1.2-8: a will that waits is published when the session ends.  Where that takes other
  * shards, the session is kept as one that ends until it is on disk. */
-static void session_last_will(struct core *c, struct session *s)
+static void session_last_will(struct core *c, struct session *s, bool later)
 {
-	enum record_end how = END_NOW;
+	enum record_end how = later ? END_LATER : END_NOW;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (s->will != NULL) {
@@ -172,7 +174,7 @@ static void session_last_will(struct core *c, struct session *s)
 			record_put(c, s);
 		effect_begin(c);
 		will_say(c, s);
-		how = c->ops.effect.parts != 0 ? END_LATER : END_NOW;
+		how = later || c->ops.effect.parts != 0 ? END_LATER : END_NOW;
 		effect_end(c);
 	}
 	ASSERT(s->will == NULL);
@@ -183,6 +185,8 @@ static void session_last_will(struct core *c, struct session *s)
 void session_end(struct core *c, struct session **sp)
 {
 	struct session *s = *sp;
+	bool later = strand_lingers(s);
+	u64 handed = c->strands.handed;
 
 	ASSERT(s->home->session == s);
 	ASSERT(c->slots[s->slot].gen == s->gen);
@@ -193,9 +197,17 @@ void session_end(struct core *c, struct session **sp)
 		strand_ends(c, s);
 	subs_drop_all(c, s);
 	queue_clear(c, s);
-	session_last_will(c, s);
-	timer_stop(&c->wheel, &s->timer);
 	flights_clear(&s->out);
+	if (s->shares && strand_disk_ends(c, s))
+		return;
+	if (s->durable != NULL && c->strands.handed != handed) {
+		/* It has ended, but is there until others have on disk what was its own. */
+		s->expiry_s = 0;
+		record_put(c, s);
+		later = true;
+	}
+	session_last_will(c, s, later);
+	timer_stop(&c->wheel, &s->timer);
 	free(s->in.v);
 	if (s->shares)
 		shared_gone(c, s);

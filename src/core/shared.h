@@ -9,8 +9,10 @@
 #include "core/core.h"
 #include "core/index.h"
 
-struct session;
+struct durable;
 struct queued;
+struct session;
+struct store_read;
 
 /* What all shards share of it; part of the hub. */
 struct shares {
@@ -92,6 +94,32 @@ void strand_ends(struct core *c, struct session *s);
 void strand_unsubscribes(struct core *c, struct session *s, u32 sub);
 /* A message that s may not have any more; true when somebody else got it. */
 bool strand_denied(struct core *c, struct session *s, const struct queued *q);
+/* To another member that stands at floor or better; s takes none meanwhile.  False: it stays. */
+bool strand_hand_on(struct core *c, struct session *s, const struct queued *q, enum standing floor);
 void strand_free(struct core *c);
+
+/* ---- strand_disk.c ---- */
+
+/* A shared message was put on disk. */
+void strand_disk_put(struct durable *d, u64 seq);
+/* Is there perhaps one that others may have? */
+bool strand_disk_waits(const struct session *s);
+/* Of a session that is away: read them, if somebody is here for them.  True: look again. */
+bool strand_disk_look(struct core *c, struct session *s);
+/* What was read for it. */
+bool strand_disk_is(const struct durable *d, const struct store_read *r);
+void strand_disk_read(struct core *c, struct session *s, const struct store_read *r);
+/* What is there now is its own from here on: a number of a subscription may get another meaning. */
+void strand_disk_keeps(struct session *s);
+/* What is being read is not wanted any more. */
+void strand_disk_stop(struct durable *d);
+/* The session ends: before its subscriptions go, what they were; after that, true when it lingers
+ * and ends later, by itself. */
+void strand_disk_leaves(struct session *s);
+bool strand_disk_ends(struct core *c, struct session *s);
+bool strand_lingers(const struct session *s);
+/* The group that a subscription of a lingering session was in. */
+struct group *strand_left_group(const struct core *c, const struct session *s, u16 sub);
+void strand_disk_free(struct durable *d);
 
 #endif

@@ -18,11 +18,12 @@ static struct group *group_of(const struct core *c, const struct session *s, u16
 	const struct sub *b = sub != 0 && sub <= s->subs_cap ? s->subs[sub - 1] : NULL;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
+	if (strand_lingers(s))
+		return strand_left_group(c, s, sub);
 	return b != NULL && b->filter.share.n != 0 ? index_group(&c->hub->index, &b->filter) : NULL;
 }
 
-/* To another member that stands at floor or better.  False: it stays here. */
-static bool hand_on(struct core *c, struct session *s, const struct queued *q, enum standing floor)
+bool strand_hand_on(struct core *c, struct session *s, const struct queued *q, enum standing floor)
 {
 	struct group *g = group_of(c, s, q->sub);
 	struct msg *m = q->m;
@@ -70,7 +71,7 @@ static bool look_hand_on(struct core *c, struct session *s, struct look *l, cons
 		return false;
 	if (b->futile != l->serial && l->budget > 0) {
 		l->budget--;
-		if (hand_on(c, s, q, l->floor))
+		if (strand_hand_on(c, s, q, l->floor))
 			return true;
 		b->futile = l->serial;
 	}
@@ -130,7 +131,9 @@ static bool session_look(struct core *c, struct session *s, u32 *budget)
 {
 	struct look l = look_begin(c, wanted(c, s), ALL, *budget);
 
-	ASSERT(!s->handing);
+	ASSERT(!s->handing || strand_lingers(s));
+	if (s->client == NULL && s->durable != NULL)
+		return strand_disk_look(c, s); /* nothing is in memory */
 	if (l.floor == STAND_AWAY)
 		return s->queue_n != 0;
 	s->handing = true;
@@ -138,9 +141,12 @@ static bool session_look(struct core *c, struct session *s, u32 *budget)
 	if (s->client == NULL)
 		look_flights(c, s, &l);
 	s->handing = false;
-	shared_report(c, s);
 	*budget = l.budget;
-	return l.stay != 0;
+	if (s->client != NULL)
+		session_pump(c, s); /* and reads more, where that was but the front of it */
+	else
+		shared_report(c, s);
+	return l.stay != 0 || (s->durable != NULL && backlog_is_behind(s->durable));
 }
 
 /* ---- looking after them ------------------------------------------------------------------ */
@@ -240,6 +246,7 @@ void strand_ends(struct core *c, struct session *s)
 
 	ASSERT(s->client == NULL);
 	s->handing = true; /* to its end */
+	strand_disk_leaves(s);
 	look_queue(c, s, &l);
 	look_flights(c, s, &l);
 }
@@ -255,6 +262,7 @@ void strand_unsubscribes(struct core *c, struct session *s, u32 sub)
 	look_queue(c, s, &l);
 	s->handing = false;
 	ASSERT(s->subs[sub] != NULL);
+	strand_disk_keeps(s);
 	/* What nobody else takes is its own from now on; the number may soon mean another one. */
 	STAILQ_FOREACH (q, &s->queue, link) {
 		if (q->sub == sub + 1)
@@ -275,7 +283,7 @@ bool strand_denied(struct core *c, struct session *s, const struct queued *q)
 	if (q->sub == 0)
 		return false;
 	s->handing = true;
-	gone = hand_on(c, s, q, STAND_AWAY);
+	gone = strand_hand_on(c, s, q, STAND_AWAY);
 	s->handing = was;
 	return gone;
 }

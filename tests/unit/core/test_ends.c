@@ -160,6 +160,7 @@ static void test_messages_age(void **state)
 	assert_int_equal(left(s, "sent"), 70);
 	assert_int_equal(left(s, "queued"), 70);
 	peer_expect_nothing(s);
+	s = peer_connect(w, .user = "c", .version = MQTT_5);
 	peer_subscribe(s, .filter = "+");
 	assert_int_equal(left(s, "queued"), 70);
 	world_advance(w, 70000);
