@@ -108,8 +108,8 @@ void ws_free(struct ws **w);   /* wipes */
 
 /* n bytes came and stand at p: leaves the payload of their data frames there, from the beginning,
  * and returns its length (never more than n).  What else they say is in w afterwards: end and code
- * when a frame broke a rule or was a Close, pong.  WS_SECRET: wipe what wslay held.  Only while
- * w->end is E_OK. */
+ * when a frame broke a rule or was a Close, pong.  WS_SECRET: what wslay holds of it is wiped. Only
+ * while w->end is E_OK. */
 enum ws_wipe { WS_OPEN, WS_SECRET };
 size_t ws_take(struct ws *w, struct ws_tools *t, u8 *p, size_t n, u64 now_ms,
 	       enum ws_wipe secret) MUST;

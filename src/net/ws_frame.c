@@ -18,9 +18,10 @@ struct ws_reader {
 	wslay_frame_context_ptr ctx;
 	const u8 *from; /* what came and wslay has not taken yet; only inside ws_take */
 	size_t left;
-	u64 taken;  /* bytes that wslay took since this frame's boundary, */
-	u64 got;    /* bytes of payload among them, */
-	bool begun; /* and whether its header was whole */
+	u64 taken;   /* bytes that wslay took since this frame's boundary, */
+	u64 got;     /* bytes of payload among them, */
+	bool begun;  /* and whether its header was whole */
+	bool secret; /* something that has to be wiped went through */
 	u8 control_n;
 	u8 control[WS_CONTROL]; /* payload of the control frame that is coming */
 };
@@ -147,8 +148,7 @@ static struct ws_reader *reader_borrow(struct ws *w, struct ws_tools *t)
 }
 
 /* Between frames nothing is kept; what held a secret is not lent again. */
-static void reader_return(struct ws *w, struct ws_tools *t, struct ws_reader *in,
-			  enum ws_wipe secret)
+static void reader_return(struct ws *w, struct ws_tools *t, struct ws_reader *in)
 {
 	ASSERT(in->ctx != NULL);
 	ASSERT(w->in == NULL || w->in == in);
@@ -156,7 +156,7 @@ static void reader_return(struct ws *w, struct ws_tools *t, struct ws_reader *in
 	w->in = in;
 	if (w->end == E_OK && (in->begun || in->taken != 0))
 		return;
-	if (w->end == E_OK && secret == WS_OPEN && t->spare == NULL) {
+	if (w->end == E_OK && !in->secret && t->spare == NULL) {
 		t->spare = in;
 		w->in = NULL;
 		return;
@@ -325,6 +325,7 @@ size_t ws_take(struct ws *w, struct ws_tools *t, u8 *p, size_t n, u64 now_ms, en
 	}
 	in->from = p;
 	in->left = n;
+	in->secret |= secret == WS_SECRET;
 	while (w->end == E_OK && (r = wslay_frame_recv(in->ctx, &f)) >= 0) {
 		out += piece(w, in, &f, p + out, now_ms);
 		/* Payload is never ahead of what was read, so this may be done in place. */
@@ -333,7 +334,7 @@ size_t ws_take(struct ws *w, struct ws_tools *t, u8 *p, size_t n, u64 now_ms, en
 	if (w->end == E_OK && r != WSLAY_ERR_WANT_READ)
 		fail(w, WSLAY_CODE_PROTOCOL_ERROR, E_WEBSOCKET);
 	ASSERT(w->end != E_OK || in->left == 0);
-	reader_return(w, t, in, secret);
+	reader_return(w, t, in);
 	return out;
 }
 
