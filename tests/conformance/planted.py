@@ -121,7 +121,7 @@ class Run:
             why = [line for line in self.said.splitlines() if line.startswith("E  ")]
             yield "nothing works any more, which proves nothing: " + (why[0] if why else self.said[-300:])
         if "DIED" in self.said:
-            yield "a process of the broker died: " + next(line for line in self.said.splitlines() if "DIED" in line)
+            yield "a process of the broker died: " + next(line for line in self.said.splitlines() if "DIED " in line and "deaths" not in line)
         for s in statements:
             if s not in {f[0] for f in self.failed}:
                 yield f"no test of {s} failed"
