@@ -142,7 +142,7 @@ def settle(broker):
 def size(a, folder, stack):
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], a.sessions + 1000),
                                                 resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    broker = PicketBroker(folder / "ours", config="store_max_size = 64G\n", limits=f"CONNLIM\n").start()
+    broker = PicketBroker(folder / "ours", config="store_max_size = 64g\n", limits="connections_source = 100000\n").start()
     stack.callback(broker.stop)
     base = settle(broker)
     shape = ["--publishers", 10, "--subscribers", a.sessions, "--spread", "--window", 1000, "--topic", "fill"]
