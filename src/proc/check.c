@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "proc/look.h"
 #include "proc/sandbox.h"
@@ -14,42 +13,11 @@ void look_write(int fd, const struct look *l)
 		log_msg(LOG_WARN, "store", "what was found cannot be told");
 }
 
-void look_read(int fd, struct look *l)
+static int judge(enum err e, const struct check_report *r, struct look *l)
 {
-	if (pread(fd, l, sizeof(*l), 0) != (ssize_t)sizeof(*l))
-		*l = (struct look){0};
-	l->text[sizeof(l->text) - 1] = '\0';
-}
-
-struct patience {
-	struct check_report r;
-	u64 until_ms; /* 0: for ever */
-	bool over;
-};
-
-/* What a start reads is looked at however long it takes: broker will not be quicker. */
-static bool go_on(void *arg)
-{
-	struct patience *p = arg;
-
-	p->over = p->until_ms != 0 && p->r.start && clock_mono_ms() >= p->until_ms;
-	return !p->over;
-}
-
-static int judge(enum err e, const struct patience *p, struct look *l)
-{
-	const struct check_report *r = &p->r;
-
-	*l = (struct look){.part = e == E_STATE && p->over,
-			   .records = r->records,
-			   .damaged = r->damaged,
-			   .lost = r->lost};
-	if (l->part)
-		e = E_OK;
+	*l = (struct look){.records = r->records, .damaged = r->damaged, .lost = r->lost};
 	if (e == E_OK && r->damaged + r->lost == 0)
-		snprintf(l->text, sizeof(l->text), "%llu records%s%s",
-			 (unsigned long long)r->records,
-			 l->part ? ", among them all that a start reads" : "",
+		snprintf(l->text, sizeof(l->text), "%llu records%s", (unsigned long long)r->records,
 			 r->sealed ? ", sealed: looked at from outside" : "");
 	else
 		snprintf(l->text, sizeof(l->text),
@@ -62,7 +30,7 @@ static int judge(enum err e, const struct patience *p, struct look *l)
 
 int check_main(void)
 {
-	struct patience p = {0};
+	struct check_report r;
 	struct m_ready ready;
 	struct look l;
 	char text[200];
@@ -72,14 +40,11 @@ int check_main(void)
 	log_setup("check", LOG_INFO);
 	if (!sandbox_enter(ROLE_CHECK, &ready))
 		return CHECK_DAMAGED;
-	look_read(CHECK_FD_RESULT, &l);
-	if (l.within_ms != 0)
-		p.until_ms = clock_mono_ms() + l.within_ms;
-	e = check_file(CHECK_FD_DATA, NULL, go_on, &p, &p.r, text, sizeof(text));
+	e = check_file(CHECK_FD_DATA, NULL, NULL, NULL, &r, text, sizeof(text));
 	if (e != E_CORRUPT) {
-		code = judge(e, &p, &l);
+		code = judge(e, &r, &l);
 	} else {
-		l = (struct look){.records = p.r.records};
+		l = (struct look){.records = r.records};
 		snprintf(l.text, sizeof(l.text), "%s", text);
 	}
 	look_write(CHECK_FD_RESULT, &l);
