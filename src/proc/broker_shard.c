@@ -311,6 +311,9 @@ static void take(struct shard *s, const struct inbox_item *it)
 	case SI_ASK:
 		shard_answer(s, it->p);
 		break;
+	case SI_KEPT:
+		shard_kept(s, it->p);
+		break;
 	case SI_STORED:
 		take_stored(s, it->p);
 		break;
@@ -378,6 +381,7 @@ static void on_turned(void *arg)
 	u64 next = core_next(s->core);
 
 	confirm_generations(s);
+	shard_kept_turn(s);
 	for (u32 i = 0; i < s->b->nshards; i++)
 		outbox_send(&s->to_shard[i], &s->b->shard[i].inbox);
 	if (s->to_main.n != 0) {
@@ -496,6 +500,7 @@ static void shard_free(struct shard *s)
 	}
 	free(s->to_main.items);
 	free(s->unconfirmed.items);
+	free(s->kept.items);
 	core_free(&s->core);
 	inbox_free(&s->inbox);
 }
