@@ -12,7 +12,11 @@
 #include "cli/bench.h"
 #include "wire/packet.h"
 
-enum { STALL_MS = 10000, HEADER = 8 /* publisher and sequence number, in the payload */ };
+enum {
+	STALL_MS = 10000,
+	HEADER = 8, /* publisher and sequence number, in the payload */
+	OPEN_AT_ONCE = 64,
+};
 
 struct bench {
 	const struct bench_options *o;
@@ -20,25 +24,33 @@ struct bench {
 	u32 nclients;
 	int ep;
 	u8 *payload;
-	u64 sent, received, wanted, disordered, closed;
+	u64 sent, acked, received, wanted, disordered, closed;
 	u32 fan_out; /* deliveries of one message */
 };
 
 static void usage(void)
 {
-	(void)fputs("usage: picket bench --host H --port P [--tls --ca FILE] [--user U "
-		    "--password-file F]\n"
-		    "         [--publishers N] [--subscribers N] [--pairs N] [--qos 0|1] [--size "
-		    "BYTES]\n"
-		    "         [--messages N] [--window N] [--mqtt 4|5] [--topic T] [--idle N] "
-		    "[--pid PID] [--json]\n"
-		    "  One message to every subscriber: --publishers 1 --subscribers 100; pairs: "
-		    "--pairs 10.\n"
-		    "  --pid: the broker's first process; its tree's CPU is quoted per delivered "
-		    "message.\n"
-		    "  --idle N: open N connections, and tell the memory of the last half per "
-		    "connection.\n",
-		    stderr);
+	(void)fputs(
+		"usage: picket bench --host H --port P [--tls --ca FILE] [--user U "
+		"--password-file F]\n"
+		"         [--publishers N] [--subscribers N] [--pairs N] [--spread] [--qos 0|1] "
+		"[--size BYTES]\n"
+		"         [--messages N] [--window N] [--mqtt 4|5] [--topic T] [--idle N] "
+		"[--pid PID] [--json]\n"
+		"         [--durable] [--queue] [--drain]\n"
+		"  One message to every subscriber: --publishers 1 --subscribers 100; pairs: "
+		"--pairs 10;\n"
+		"  a topic of its own for each of many subscribers: --publishers 10 "
+		"--subscribers 1000 --spread.\n"
+		"  --durable: the subscribers' sessions outlive their connections; --queue: they "
+		"have gone before the\n"
+		"  first message, acknowledgements count; --drain: they come for what the same "
+		"with --queue has left.\n"
+		"  --pid: the broker's first process; its tree's CPU is quoted per delivered "
+		"message.\n"
+		"  --idle N: open N connections, and tell the memory of the last half per "
+		"connection.\n",
+		stderr);
 }
 
 static bool number(const char *s, u64 max, u64 *out)
@@ -70,6 +82,10 @@ enum {
 	OPT_TOPIC,
 	OPT_TLS,
 	OPT_JSON,
+	OPT_SPREAD,
+	OPT_DURABLE,
+	OPT_QUEUE,
+	OPT_DRAIN,
 	OPT_NUMBER
 };
 static const struct option options[] = {
@@ -81,6 +97,10 @@ static const struct option options[] = {
 	{"topic", 1, NULL, OPT_TOPIC},
 	{"tls", 0, NULL, OPT_TLS},
 	{"json", 0, NULL, OPT_JSON},
+	{"spread", 0, NULL, OPT_SPREAD},
+	{"durable", 0, NULL, OPT_DURABLE},
+	{"queue", 0, NULL, OPT_QUEUE},
+	{"drain", 0, NULL, OPT_DRAIN},
 	{"publishers", 1, NULL, OPT_NUMBER},
 	{"subscribers", 1, NULL, OPT_NUMBER + 1},
 	{"pairs", 1, NULL, OPT_NUMBER + 2},
@@ -104,9 +124,30 @@ static void set_number(struct bench_options *o, int which, u64 v)
 	else
 		*small[which] = (u32)v;
 	if (which == 2) {
-		o->pairs = true;
+		o->spread = true;
 		o->subscribers = (u32)v;
 	}
+}
+
+static bool set_flag(struct bench_options *o, int opt)
+{
+	bool *const flag[] = {&o->tls, &o->json, &o->spread, &o->durable, &o->queue, &o->drain};
+
+	if (opt < OPT_TLS || opt > OPT_DRAIN)
+		return false;
+	*flag[opt - OPT_TLS] = true;
+	return true;
+}
+
+static bool makes_sense(const struct bench_options *o)
+{
+	if (o->qos > 1 || o->size < HEADER || o->size > 1 << 20 || o->window == 0 ||
+	    o->publishers == 0 || (o->version != 4 && o->version != 5) || (o->tls && o->ca == NULL))
+		return false;
+	/* One message of a stream a subscriber that nobody takes is not a measurement. */
+	if (o->spread && o->subscribers < o->publishers)
+		return false;
+	return !o->durable || (o->qos == 1 && o->version == 4 && !(o->queue && o->drain));
 }
 
 static bool parse(int argc, char **argv, struct bench_options *o)
@@ -149,19 +190,13 @@ static bool parse(int argc, char **argv, struct bench_options *o)
 		case OPT_TOPIC:
 			o->topic = optarg;
 			break;
-		case OPT_TLS:
-			o->tls = true;
-			break;
-		case OPT_JSON:
-			o->json = true;
-			break;
 		default:
-			return false;
+			if (!set_flag(o, opt))
+				return false;
 		}
 	}
-	if (optind != argc || o->qos > 1 || o->size < HEADER || o->window == 0 ||
-	    (o->tls && o->ca == NULL) || o->publishers == 0 || o->size > 1 << 20 ||
-	    (o->version != 4 && o->version != 5))
+	o->durable |= o->queue || o->drain;
+	if (optind != argc || !makes_sense(o))
 		return false;
 	return o->password_file == NULL || read_password(o);
 }
@@ -171,10 +206,57 @@ static bool parse(int argc, char **argv, struct bench_options *o)
 
 static void topic_of(const struct bench *b, u32 index, char out[128])
 {
-	if (b->o->pairs)
+	if (b->o->spread)
 		(void)snprintf(out, 128, "%s/%u", b->o->topic, index);
 	else
 		(void)snprintf(out, 128, "%s/all", b->o->topic);
+}
+
+/* A session that is kept has a name that another run finds again. */
+static void id_of(const struct bench *b, u32 i, char id[128])
+{
+	const struct bench_client *c = &b->clients[i];
+	const char *user = b->o->user ? b->o->user : "", *colon = b->o->user ? ":" : "";
+
+	if (c->keep)
+		(void)snprintf(id, 128, "%s%s%s-%u", user, colon, b->o->topic, c->index);
+	else
+		(void)snprintf(id, 128, "%s%s%d-%u", user, b->o->user ? ":" : "bench",
+			       (int)getpid(), i);
+}
+
+static void on_packet(void *arg, struct bench_client *c, u8 first, const u8 *body, size_t n);
+
+static bool enter(struct bench *b, struct bench_client *c)
+{
+	struct epoll_event e = {EPOLLIN, {.ptr = c}};
+	char topic[128];
+
+	topic_of(b, c->index, topic);
+	if (!bench_client_enter(c, b->o, c->publisher || b->o->drain ? NULL : topic, on_packet, b))
+		return false;
+	if (b->o->drain && c->keep && !c->present) {
+		(void)fputs("there is no session to come back to\n", stderr);
+		return false;
+	}
+	if (b->o->queue && c->keep)
+		bench_client_leave(c);
+	return c->fd < 0 || epoll_ctl(b->ep, EPOLL_CTL_ADD, c->fd, &e) == 0;
+}
+
+static bool open_some(struct bench *b, SSL_CTX *tls, u32 from, u32 to)
+{
+	char id[128];
+
+	for (u32 i = from; i < to; i++) {
+		id_of(b, i, id);
+		if (!bench_client_greet(&b->clients[i], b->o, tls, id))
+			return false;
+	}
+	for (u32 i = from; i < to; i++)
+		if (!enter(b, &b->clients[i]))
+			return false;
+	return true;
 }
 
 static bool open_all(struct bench *b, SSL_CTX *tls)
@@ -185,20 +267,17 @@ static bool open_all(struct bench *b, SSL_CTX *tls)
 	b->clients = xcalloc(b->nclients, sizeof(*b->clients));
 	for (u32 i = 0; i < b->nclients; i++) {
 		struct bench_client *c = &b->clients[i];
-		struct epoll_event e = {EPOLLIN, {.ptr = c}};
-		char id[64], topic[128];
 		c->fd = -1;
 		c->publisher = i < o->publishers;
 		c->index = c->publisher ? i : i - o->publishers;
-		topic_of(b, c->index, topic);
-		(void)snprintf(id, sizeof(id), o->user ? "%s:%d-%u" : "%sbench%d-%u",
-			       o->user ? o->user : "", (int)getpid(), i);
+		c->keep = !c->publisher && o->durable;
 		if (!c->publisher)
 			c->expected = xcalloc(o->publishers, sizeof(u32));
-		if (!bench_client_open(c, o, tls, id, c->publisher ? NULL : topic) ||
-		    epoll_ctl(b->ep, EPOLL_CTL_ADD, c->fd, &e) != 0)
-			return false;
 	}
+	/* Each waits for the disk when its session is kept: so many do at once. */
+	for (u32 i = 0; i < b->nclients; i += OPEN_AT_ONCE)
+		if (!open_some(b, tls, i, MIN(i + OPEN_AT_ONCE, b->nclients)))
+			return false;
 	return true;
 }
 
@@ -220,8 +299,10 @@ static void on_packet(void *arg, struct bench_client *c, u8 first, const u8 *bod
 	struct bench *b = arg;
 	u32 type = first >> 4;
 
-	if (type == PKT_PUBACK)
+	if (type == PKT_PUBACK) {
 		c->acked++;
+		b->acked++;
+	}
 	if (type != PKT_PUBLISH || n < b->o->size || c->expected == NULL)
 		return;
 	if ((first >> 1 & 3) == 1) {
@@ -234,6 +315,16 @@ static void on_packet(void *arg, struct bench_client *c, u8 first, const u8 *bod
 	note_delivery(b, c, body + n - b->o->size);
 }
 
+/* Which topic, and which message there, comes next from this publisher. */
+static void next_of(const struct bench *b, const struct bench_client *c, u32 *topic, u32 *seq)
+{
+	const struct bench_options *o = b->o;
+	u32 own = o->spread ? (o->subscribers - c->index + o->publishers - 1) / o->publishers : 1;
+
+	*topic = c->index + c->sent % own * o->publishers;
+	*seq = c->sent / own;
+}
+
 static void publish_one(struct bench *b, struct bench_client *c)
 {
 	u8 head[256];
@@ -241,8 +332,10 @@ static void publish_one(struct bench *b, struct bench_client *c)
 	struct wr w = wr_of(head, sizeof(head));
 	size_t topic_n, var, body;
 	struct wr p = wr_of(b->payload, HEADER);
+	u32 to, seq;
 
-	topic_of(b, c->index, topic);
+	next_of(b, c, &to, &seq);
+	topic_of(b, to, topic);
 	topic_n = strlen(topic);
 	var = 2 + topic_n + (b->o->qos ? 2 : 0) + (b->o->version == 5 ? 1 : 0);
 	body = var + b->o->size;
@@ -256,7 +349,8 @@ static void publish_one(struct bench *b, struct bench_client *c)
 	if (b->o->version == 5)
 		wr_u8(&w, 0);
 	wr_u32(&p, c->index);
-	wr_u32(&p, c->sent++);
+	wr_u32(&p, seq);
+	c->sent++;
 	memcpy(bench_client_room(c, w.n), head, w.n);
 	memcpy(bench_client_room(c, b->o->size), b->payload, b->o->size);
 	b->sent++;
@@ -271,7 +365,7 @@ static void publish_more(struct bench *b)
 		struct bench_client *c = &b->clients[i];
 		u64 share = (b->o->messages + b->o->publishers - 1) / b->o->publishers;
 		while (c->sent < share && b->sent < b->o->messages &&
-		       b->sent - b->received / MAX(b->fan_out, 1u) < window &&
+		       (b->o->queue || b->sent - b->received / MAX(b->fan_out, 1u) < window) &&
 		       (b->o->qos == 0 || c->sent - c->acked < b->o->window))
 			publish_one(b, c);
 	}
@@ -295,35 +389,39 @@ static void flush_all(struct bench *b)
 	}
 }
 
+/* Of those that are wanted. */
+static u64 done(const struct bench *b)
+{
+	return b->o->queue ? b->acked : b->received;
+}
+
 static bool run_messages(struct bench *b)
 {
 	u64 last = 0, last_ms = clock_mono_ms();
 	struct epoll_event ev[256];
 
-	b->fan_out = b->o->pairs ? 1 : b->o->subscribers;
-	b->wanted = b->o->messages * b->fan_out;
-	while (b->received < b->wanted && b->closed == 0) {
+	while (done(b) < b->wanted && b->closed == 0) {
 		int n;
-		publish_more(b);
+		if (!b->o->drain)
+			publish_more(b);
 		flush_all(b);
 		n = epoll_wait(b->ep, ev, (int)ARRAY_LEN(ev), 100);
 		for (int i = 0; i < n; i++)
 			if (!bench_client_read(ev[i].data.ptr, on_packet, b))
 				b->closed++;
-		if (b->received != last) {
-			last = b->received;
+		if (done(b) != last) {
+			last = done(b);
 			last_ms = clock_mono_ms();
 		} else if (clock_mono_ms() - last_ms > STALL_MS) {
 			break;
 		}
 	}
-	return b->received == b->wanted && b->closed == 0 && b->disordered == 0;
+	return done(b) == b->wanted && b->closed == 0 && b->disordered == 0;
 }
 
 static void report(const struct bench *b, u64 wall_ms, u64 cpu_ns, u64 own_ns)
 {
-	double seconds = (double)MAX(wall_ms, (u64)1) / 1000.0,
-	       n = (double)MAX(b->received, (u64)1);
+	double seconds = (double)MAX(wall_ms, (u64)1) / 1000.0, n = (double)MAX(done(b), (u64)1);
 
 	(void)printf(b->o->json ? "{\"delivered\": %llu, \"wanted\": %llu, \"disordered\": %llu, "
 				  "\"closed\": %llu, \"seconds\": %.3f, "
@@ -332,9 +430,9 @@ static void report(const struct bench *b, u64 wall_ms, u64 cpu_ns, u64 own_ns)
 				: "delivered %llu of %llu  out of order %llu  closed %llu  %.3f s  "
 				  "%.0f/s  broker %.3f us CPU a "
 				  "delivered message  generator %.3f us\n",
-		     (unsigned long long)b->received, (unsigned long long)b->wanted,
+		     (unsigned long long)done(b), (unsigned long long)b->wanted,
 		     (unsigned long long)b->disordered, (unsigned long long)b->closed, seconds,
-		     (double)b->received / seconds, (double)cpu_ns / 1000.0 / n,
+		     (double)done(b) / seconds, (double)cpu_ns / 1000.0 / n,
 		     (double)own_ns / 1000.0 / n);
 }
 
@@ -350,15 +448,21 @@ static u64 own_cpu_ns(void)
 static int bench_messages(struct bench *b, SSL_CTX *tls)
 {
 	u64 cpu, own, began;
-	bool ok;
+	bool ok, entered = false;
 
-	if (!open_all(b, tls))
-		return 1;
 	b->payload = xcalloc(1, b->o->size);
-	(void)usleep(200000); /* logins are done, let the broker come to rest */
+	b->fan_out = b->o->spread || b->o->queue ? 1 : b->o->subscribers;
+	b->wanted = b->o->messages * b->fan_out;
+	/* Who drains is served as soon as it is in, so its login counts. */
+	if (!b->o->drain) {
+		entered = open_all(b, tls);
+		(void)usleep(200000); /* logins are done, let the broker come to rest */
+	}
 	cpu = b->o->pid ? cost_cpu_ns(b->o->pid) : 0;
 	own = own_cpu_ns();
 	began = clock_mono_ms();
+	if (!entered && !(b->o->drain && open_all(b, tls)))
+		return 1;
 	ok = run_messages(b);
 	own = own_cpu_ns() - own;
 	report(b, clock_mono_ms() - began, b->o->pid ? cost_cpu_ns(b->o->pid) - cpu : 0, own);

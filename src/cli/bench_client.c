@@ -139,9 +139,7 @@ bool bench_client_flush(struct bench_client *c)
 }
 
 /* Take whole packets off the front of the input. */
-static void take_packets(struct bench_client *c,
-			 void (*packet)(void *, struct bench_client *, u8, const u8 *, size_t),
-			 void *arg)
+static void take_packets(struct bench_client *c, bench_packet *packet, void *arg)
 {
 	size_t at = 0;
 
@@ -163,9 +161,7 @@ static void take_packets(struct bench_client *c,
 	c->in_n -= at;
 }
 
-bool bench_client_read(struct bench_client *c,
-		       void (*packet)(void *, struct bench_client *, u8, const u8 *, size_t),
-		       void *arg)
+bool bench_client_read(struct bench_client *c, bench_packet *packet, void *arg)
 {
 	for (int turn = 0; turn < 4; turn++) {
 		ssize_t k;
@@ -186,29 +182,40 @@ bool bench_client_read(struct bench_client *c,
 	return true;
 }
 
+struct answer {
+	u32 first, code; /* of the packet; 0: none yet */
+	bench_packet *packet;
+	void *arg;
+};
+
 static void keep_answer(void *arg, struct bench_client *c, u8 first, const u8 *body, size_t n)
 {
-	u32 *answer = arg;
-	u8 code = first >> 4 == PKT_CONNACK && n >= 2 ? body[1] : n > 0 ? body[n - 1] : 0;
+	struct answer *a = arg;
+	bool hello = first >> 4 == PKT_CONNACK && n >= 2;
 
-	*answer = (u32)first << 8 | code;
+	if (a->first != 0 || first >> 4 == PKT_PUBLISH) {
+		if (a->packet != NULL)
+			a->packet(a->arg, c, first, body, n);
+		return;
+	}
+	a->first = first;
+	a->code = hello ? body[1] : n > 0 ? body[n - 1] : 0;
+	c->present |= hello && body[0] != 0;
 }
 
 /* Send what is queued and wait for one packet of that type with a code below 0x80. */
-static bool exchange(struct bench_client *c, enum pkt_type want)
+static bool exchange(struct bench_client *c, enum pkt_type want, bench_packet *packet, void *arg)
 {
-	u32 answer = 0;
+	struct answer a = {.packet = packet, .arg = arg};
 
-	while (answer == 0)
-		if (!bench_client_flush(c) || !bench_client_read(c, keep_answer, &answer)) {
+	while (a.first == 0)
+		if (!bench_client_flush(c) || !bench_client_read(c, keep_answer, &a)) {
 			(void)fprintf(stderr, "the broker closed the connection\n");
 			return false;
 		}
-	if (answer >> 12 == (u32)want && (answer & 0xff) < 0x80 &&
-	    (want != PKT_CONNACK || (answer & 0xff) == 0))
+	if (a.first >> 4 == (u32)want && a.code < 0x80 && (want != PKT_CONNACK || a.code == 0))
 		return true;
-	(void)fprintf(stderr, "the broker refused: packet %02x code %02x\n", answer >> 8,
-		      answer & 0xff);
+	(void)fprintf(stderr, "the broker refused: packet %02x code %02x\n", a.first, a.code);
 	return false;
 }
 
@@ -217,13 +224,13 @@ static void queue(struct bench_client *c, const struct wr *w)
 	memcpy(bench_client_room(c, w->n), w->p, w->n);
 }
 
-bool bench_client_open(struct bench_client *c, const struct bench_options *o, SSL_CTX *tls,
-		       const char *client_id, const char *filter)
+bool bench_client_greet(struct bench_client *c, const struct bench_options *o, SSL_CTX *tls,
+			const char *client_id)
 {
 	u8 b[2048];
 	struct wr w = wr_of(b, sizeof(b));
 	struct pkt_connect hello = {.version = o->version == 5 ? MQTT_5 : MQTT_311,
-				    .clean_start = true};
+				    .clean_start = !c->keep};
 
 	c->fd = dial(o);
 	if (c->fd < 0 || (tls != NULL && !start_tls(c, o, tls)))
@@ -235,18 +242,43 @@ bool bench_client_open(struct bench_client *c, const struct bench_options *o, SS
 	hello.password = slice_str(o->password);
 	pkt_connect_encode(&w, &hello);
 	queue(c, &w);
-	if (!exchange(c, PKT_CONNACK))
+	return bench_client_flush(c);
+}
+
+bool bench_client_enter(struct bench_client *c, const struct bench_options *o, const char *filter,
+			bench_packet *packet, void *arg)
+{
+	u8 b[2048];
+	struct wr w = wr_of(b, sizeof(b));
+	struct sub_entry entry = {.qos = (u8)o->qos};
+
+	if (!exchange(c, PKT_CONNACK, packet, arg))
 		return false;
 	if (filter != NULL) {
-		struct sub_entry entry = {.raw = slice_str(filter), .qos = (u8)o->qos};
-		w = wr_of(b, sizeof(b));
-		pkt_subscribe_encode(&w, hello.version, 1, 0, &entry, 1);
+		entry.raw = slice_str(filter);
+		pkt_subscribe_encode(&w, o->version == 5 ? MQTT_5 : MQTT_311, 1, 0, &entry, 1);
 		queue(c, &w);
-		if (!exchange(c, PKT_SUBACK))
+		if (!exchange(c, PKT_SUBACK, packet, arg))
 			return false;
 	}
 	(void)fcntl(c->fd, F_SETFL, O_NONBLOCK);
 	return true;
+}
+
+bool bench_client_open(struct bench_client *c, const struct bench_options *o, SSL_CTX *tls,
+		       const char *client_id, const char *filter)
+{
+	return bench_client_greet(c, o, tls, client_id) &&
+	       bench_client_enter(c, o, filter, NULL, NULL);
+}
+
+void bench_client_leave(struct bench_client *c)
+{
+	static const u8 bye[] = {PKT_DISCONNECT << 4, 0};
+
+	memcpy(bench_client_room(c, sizeof(bye)), bye, sizeof(bye));
+	(void)bench_client_flush(c);
+	bench_client_close(c);
 }
 
 void bench_client_close(struct bench_client *c)

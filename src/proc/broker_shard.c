@@ -76,17 +76,26 @@ static u64 env_wall_ms(void *arg)
 
 /* ---- what net tells
  * ------------------------------------------------------------------------------ */
-static bool on_admit(void *arg, const u8 addr[16], u32 listener)
+static enum net_admit on_admit(void *arg, const u8 addr[16], u32 listener)
 {
 	struct shard *s = arg;
-	enum err e = s->stopping ? E_SHUTDOWN
-				 : admission_admit(s->b->admission, addr, listener, s->now_ms);
+	bool proxy = false;
+	enum err e = s->stopping
+			     ? E_SHUTDOWN
+			     : admission_admit(s->b->admission, addr, listener, s->now_ms, &proxy);
 
 	if (e != E_OK)
 		event_not_admitted(s, addr, NULL, listener, e);
 	/* Who is released without ever having opened had not logged in. */
 	s->left_waiting = true;
-	return e == E_OK;
+	if (e != E_OK)
+		return NET_REFUSE;
+	return proxy ? NET_ADMIT_PROXY : NET_ADMIT;
+}
+
+static bool on_trusts(void *arg, const u8 addr[16], u32 listener)
+{
+	return admission_trusts(((struct shard *)arg)->b->admission, addr, listener);
 }
 
 static bool on_sourced(void *arg, const u8 proxy[16], const u8 addr[16], u32 listener)
@@ -411,6 +420,7 @@ void shard_init(struct shard *s, struct broker *b, u32 index)
 						   .unit = on_unit,
 						   .begin = on_begin,
 						   .sourced = on_sourced,
+						   .trusts = on_trusts,
 						   .unsourced = on_unsourced};
 	struct core_env env = {.arg = s,
 			       .login = shard_login,

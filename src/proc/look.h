@@ -19,10 +19,12 @@ enum {
 	SALVAGE_FD_KEY	 /* when records are sealed */
 };
 
-/* What they have found, written as it is; text is ours. */
+/* What they have found, written as it is; text is ours.  What check is asked stands there first. */
 enum { LOOK_BYTES = 4096 };
 struct look {
-	u64 records; /* that were looked at; of salvage: that were taken over */
+	u32 within_ms; /* asked: what no start reads is looked at for so long; 0: all of it */
+	bool part;     /* found: that was not enough for the whole */
+	u64 records;   /* that were looked at; of salvage: that were taken over */
 	u64 damaged, lost;
 	char text[200];
 };
@@ -34,7 +36,8 @@ int check_main(void);
 enum { SALVAGE_DONE = 0, SALVAGE_NOTHING = 1 };
 int salvage_main(void);
 
-/* Into fd, from its beginning. */
+/* Into fd, from its beginning; and from there.  What cannot be read is zeros. */
 void look_write(int fd, const struct look *l);
+void look_read(int fd, struct look *l);
 
 #endif

@@ -87,6 +87,7 @@ struct sup_store {
 	int key;	      /* memory of keys, for broker; -1: it has not come */
 	bool wanted;	      /* broker waits for the key */
 	bool suspect;	      /* what broker said, or died of, blames it */
+	bool doubtful;	      /* broker crashed: the next look leaves nothing out */
 	struct look look;     /* what the last process that read it has found */
 	int result;	      /* where that writes; -1 */
 	const char *why;      /* why it is salvaged */
@@ -216,8 +217,9 @@ enum store_rescue { RESCUE_NOTHING, RESCUE_WHAT_CAN_BE_READ };
 enum store_phase store_aside(struct sup *s, const char *why, enum store_rescue rescue);
 /* Look at the store; the phase that this begins. */
 enum store_phase store_look(struct sup *s);
-/* A process that looks at the store in fd; false: it cannot be started, and the log says why. */
-bool look_begin(struct sup *s, int fd);
+/* A process that looks at the store in fd, at what no start reads for so long at most (0: at all
+ * of it); false: it cannot be started, and the log says why. */
+bool look_begin(struct sup *s, int fd, u32 within_ms);
 /* One of those processes has ended. */
 void look_ended(struct sup *s, enum role role, int status);
 /* The key of keys has come. */

@@ -18,26 +18,25 @@
 enum {
 	CHECK_MS = 600 * 1000, /* only a slow disk takes that long */
 	SALVAGE_MS = 3600 * 1000,
+	PART_MS = 500, /* what a start waits for the look at what it does not read */
 };
 
 /* ---- the two processes ----------------------------------------------------------------------- */
-/* Where the next one writes what it has found. */
-static int result_new(struct sup *s)
+/* Where the next one writes what it has found; it finds there what it is asked. */
+static int result_new(struct sup *s, u32 within_ms)
 {
 	if (s->store.result >= 0)
 		close(s->store.result);
-	s->store.look = (struct look){0};
+	s->store.look = (struct look){.within_ms = within_ms};
 	s->store.result = memfd_create("picket-look", MFD_CLOEXEC);
+	if (s->store.result >= 0)
+		look_write(s->store.result, &s->store.look);
 	return s->store.result;
 }
 
 static void result_take(struct sup *s)
 {
-	struct look *l = &s->store.look;
-
-	if (pread(s->store.result, l, sizeof(*l), 0) != (ssize_t)sizeof(*l))
-		*l = (struct look){0};
-	l->text[sizeof(l->text) - 1] = '\0';
+	look_read(s->store.result, &s->store.look);
 	close(s->store.result);
 	s->store.result = -1;
 }
@@ -47,9 +46,9 @@ static int data_open(struct sup *s)
 	return openat(s->store.dir, DATA, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
-bool look_begin(struct sup *s, int fd)
+bool look_begin(struct sup *s, int fd, u32 within_ms)
 {
-	struct handed h = {2, {fd, result_new(s)}};
+	struct handed h = {2, {fd, result_new(s, within_ms)}};
 	bool ok = fd >= 0 && h.fd[1] >= 0 && child_fork(s, ROLE_CHECK, &h);
 
 	if (!ok)
@@ -59,7 +58,7 @@ bool look_begin(struct sup *s, int fd)
 
 static bool salvage_fork(struct sup *s, int data, int fresh, int conf, int key)
 {
-	struct handed h = {5, {data, fresh, result_new(s), conf, key}};
+	struct handed h = {5, {data, fresh, result_new(s, 0), conf, key}};
 
 	h.n -= key < 0; /* the last, and not needed for a plain one */
 	return data >= 0 && fresh >= 0 && h.fd[2] >= 0 && conf >= 0 &&
@@ -136,7 +135,7 @@ enum store_phase store_look(struct sup *s)
 	if (s->child[ROLE_CHECK].pid != 0)
 		return STORE_UNSEEN; /* when that one has ended */
 	fd = data_open(s);
-	ok = look_begin(s, fd);
+	ok = look_begin(s, fd, s->store.doubtful ? 0 : PART_MS);
 	if (fd >= 0)
 		close(fd);
 	if (!ok)
@@ -169,6 +168,10 @@ static void checked(struct sup *s, int status)
 	}
 	if (killed)
 		sup_say(s, LOG_WARN, "store", "the look at the store did not come to its end");
+	else if (why == NULL && s->store.look.part)
+		sup_say(s, LOG_INFO, "store",
+			"the store is sound as far as it was looked at: %s (%llu ms)",
+			s->store.look.text, (unsigned long long)ms);
 	else
 		sup_say(s, why == NULL ? LOG_INFO : LOG_ERROR, "store",
 			"the store %s: %s (%llu ms)", why == NULL ? "is sound" : why,

@@ -102,7 +102,7 @@ static void look(struct sup *s, u64 id)
 	if (fsync(r->fd) != 0) {
 		over(s, E_IO, strerror(errno));
 	} else if (s->child[ROLE_CHECK].pid != 0 || s->child[ROLE_BROKER].pid == 0 ||
-		   !look_begin(s, r->fd)) {
+		   !look_begin(s, r->fd, 0)) {
 		over(s, E_BUSY, "broker is restarting; try again");
 	} else {
 		r->phase = RESTORE_CHECKING;

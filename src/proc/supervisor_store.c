@@ -246,6 +246,8 @@ bool store_broker_died(struct sup *s, int status)
 			mark_put(s);
 		return false;
 	}
+	/* What was not looked at yet may have done it. */
+	s->store.doubtful = crashed(status);
 	s->store.crashes = crashed(status) && !s->store.served ? s->store.crashes + 1 : 0;
 	s->store.served = false;
 	s->store.suspect = damaged || s->store.crashes >= CRASHES_MAX;

@@ -6,7 +6,7 @@
 #include "store/pages.h"
 #include "store/record.h"
 
-enum { ASK_EVERY = 16384 }; /* records between two questions whether to go on */
+enum { ASK_EVERY = 1024 }; /* records between two questions whether to go on */
 
 struct check {
 	struct pages *pages;
@@ -128,13 +128,20 @@ static enum err walk_meta(struct check *c, char *text, size_t cap)
 	return E_OK;
 }
 
+/* What grows with the messages that wait comes last. */
+static const enum kv_db order[] = {KV_SESSIONS, KV_SUBS,  KV_PIDS, KV_RETAINED, KV_DROPS,
+				   KV_ENDED,	KV_QUEUE, KV_REFS, KV_BODIES};
+_Static_assert(ARRAY_LEN(order) == KV_DBS - 1, "all of them, after KV_META");
+
 static enum err walk_all(struct check *c, char *text, size_t cap)
 {
 	enum err e = walk_meta(c, text, cap);
 	struct pages_damage d;
 
-	for (u32 db = KV_META + 1; db < KV_DBS && e == E_OK && !c->stopped; db++)
-		e = walk(c, (enum kv_db)db);
+	for (u32 i = 0; i < ARRAY_LEN(order) && e == E_OK && !c->stopped; i++) {
+		c->report->start |= order[i] == KV_QUEUE;
+		e = walk(c, order[i]);
+	}
 	d = pages_damage(c->pages);
 	c->report->lost += d.pages + d.nodes + d.lost;
 	return e == E_OK && c->stopped ? E_STATE : e;

@@ -11,6 +11,8 @@ struct check_report {
 	u64 records; /* that were looked at */
 	u64 damaged; /* of those: do not fit their checksum or seal */
 	u64 lost; /* are not there though something says that they are; pages, entries, databases */
+	bool start;  /* all that a start reads has been looked at: what waits and its messages come
+			after it */
 	bool sealed; /* without the key a sealed record is looked at from outside only */
 };
 
