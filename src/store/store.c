@@ -297,7 +297,7 @@ static enum err start_new(struct store *s, const struct store_opening *o)
 	const struct record_state zero = {.wall_ms = o->wall_ms};
 
 	ASSERT(s->txn != NULL);
-	s->epoch = 1;
+	s->epoch = MAX(1u, o->epoch_min);
 	s->clean = true;
 	clock_start(s, &zero, o->wall_ms, o->mono_ms);
 	return format_make(s);
@@ -322,12 +322,18 @@ static enum err start_once(struct store *s, const struct store_opening *o)
 	return e == E_OK ? E_OK : refuse(o, e, err_text(e));
 }
 
-/* On a full disk the first try gives up the ballast, in which the second finds room. */
+/* On a full disk the first try gives up the ballast, in which the second finds room.  It is another
+ * opening: nothing is sealed twice with one number. */
 static enum err start(struct store *s, const struct store_opening *o)
 {
+	struct store_opening again = *o;
 	enum err e = start_once(s, o);
 
-	return e == E_QUOTA ? start_once(s, o) : e;
+	if (e != E_QUOTA)
+		return e;
+	again.epoch_min = s->epoch + 1;
+	s->epoch = 0;
+	return start_once(s, &again);
 }
 
 static void forget(struct store *s)

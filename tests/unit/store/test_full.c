@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "help.h"
+#include "store/engine.h"
+#include "store/kv.h"
+#include "store/seal.h"
 #include "store/writer.h"
 
 enum { PAYLOAD = 20000, DISK_MIB = 16, PUTS_MAX = 4000 };
@@ -305,6 +308,41 @@ static void a_full_disk_at_the_start(void **state)
 	house_free(&h);
 }
 
+static struct kv_class fails_once;
+static const struct kv_class *real;
+static u32 failures;
+
+static enum err commit_fails_once(struct kv_txn **t)
+{
+	if (failures++ != 0)
+		return real->commit(t);
+	real->abort(t);
+	return E_QUOTA;
+}
+
+/* The disk is full when the opening is written down: it is tried again, as another opening. */
+static void an_opening_that_finds_room_the_second_time(void **state)
+{
+	u8 key[32] = {1};
+
+	for (u32 sealed = 0; sealed < 2; sealed++) {
+		char text[160] = "";
+		struct store_opening o = {.kv = kv_memory(), .text = text, .cap = sizeof(text)};
+		struct store *s;
+		real = o.kv->class;
+		fails_once = *real;
+		fails_once.commit = commit_fails_once;
+		o.kv->class = &fails_once;
+		o.seal = sealed ? seal_new(key) : NULL;
+		o.eye = sealed ? seal_new(key) : NULL;
+		failures = 0;
+		assert_int_equal(engine_start(&s, &o), E_OK);
+		assert_int_equal(failures, 2);
+		assert_true(store_epoch(s) > 0);
+		store_close(&s);
+	}
+}
+
 /* A tmpfs that only this process sees; NULL: there can be none here. */
 static char *small_disk(void)
 {
@@ -329,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_store_at_its_bound),
 		cmocka_unit_test(a_transaction_larger_than_the_store),
+		cmocka_unit_test(an_opening_that_finds_room_the_second_time),
 		cmocka_unit_test_prestate(a_new_store_on_a_full_disk, dir),
 		cmocka_unit_test_prestate(a_full_disk, dir),
 		cmocka_unit_test_prestate(a_full_disk_at_the_start, dir),
