@@ -145,6 +145,7 @@ class PicketBroker:
         return self.p.process.pid if role == "supervisor" else self.p.children()[role]
 
     def hurt(self, role, sig):
+        self.old = list(self.p.children().values())
         try:
             os.kill(self.pid(role), sig)
         except (KeyError, ProcessLookupError):
@@ -156,13 +157,19 @@ class PicketBroker:
         except subprocess.TimeoutExpired:
             pass
         if self.p.process.poll() is not None:
+            self._last_ones_gone()
             self.p.log_file.close()
             self.p.start()
         else:
             self.p.wait_ready(30)
         wait_until("picket answers", 30, lambda: answers(self.p.open_port))
 
+    def _last_ones_gone(self):
+        """The kernel ends the children of a killed supervisor; whoever starts picketd again waits for that, as systemd does."""
+        wait_until("the old processes are gone", 10, lambda: not any(pathlib.Path(f"/proc/{p}").exists() for p in self.old))
+
     def restart(self, sig):
+        self.old = list(self.p.children().values())
         self.p.process.send_signal(sig)
         self.p.process.wait(30)
         self.recover()

@@ -41,6 +41,7 @@ ROWS = [
     ("mosquitto-restart", "mosquitto", "restart", 25, "stopped with SIGTERM and started again"),
     ("mosquitto-storm", "mosquitto", "storm", 25, "every client reconnects at once"),
 ]
+CUTS = {"cuts": [], "alone": ["--alone", "--per-run", "1000"]}
 SETTINGS = {"mosquitto": "`persistence true`", "mosquitto-1s": "`persistence true`, `autosave_interval 1`",
             "mosquitto-changes": "`persistence true`, `autosave_on_changes true`, `autosave_interval 1`"}
 FOUND = ["lost", "shared lost", "duplicate", "shared duplicate", "order", "session lost", "retained lost", "retained stale",
@@ -59,8 +60,8 @@ def go(row, part):
     return total
 
 
-def go_cuts(part):
-    argv = ["--commits", str(max(10000 // part, 200)), "--subsets", str(max(10000 // part, 200)), "--seed", "1"]
+def go_cuts(name, part):
+    argv = [*CUTS[name], "--commits", str(max(10000 // part, 200)), "--subsets", str(max(10000 // part, 200)), "--seed", "1"]
     began = time.monotonic()
     total = cuts.run_all(cuts.options(argv))
     total.update(command="tests/durability/cuts.py " + " ".join(argv), seconds=round(time.monotonic() - began))
@@ -108,14 +109,15 @@ def page(figures):
     text = pathlib.Path(__file__).with_name("page.md").read_text()
     ours = [r for r in ROWS if r[1] == "picket"]
     theirs = [r for r in ROWS if r[1] != "picket"]
-    c = figures.get("cuts", {})
+    c = [figures.get(name, {}) for name in CUTS]
     fields = {"OURS": table(ours, figures), "THEIRS": table(theirs, figures), "OUR_COMMANDS": commands(ours, figures),
               "THEIR_COMMANDS": commands(theirs, figures), "MACHINE": machine(), "MOSQUITTO": version(),
-              "CUTS_COMMAND": c.get("command", "")}
-    cut_rows = [("commits (syncs) recorded", "syncs"), ("writes recorded", "writes"), ("cuts after each write and sync", "prefixes"),
-                ("cuts with a random subset of the writes since the last sync", "subsets"),
-                ("promises made and ended", "promises"), ("records looked for", "looked at"), ("violations", "violations")]
-    fields["CUTS"] = "\n".join(["| | |", "|---|--:|"] + [f"| {t} | {number(c[k])} |" for t, k in cut_rows if k in c])
+              "CUTS_COMMAND": "\n".join(f["command"] for f in c if f)}
+    lines = [("commits (syncs) recorded", "syncs"), ("writes recorded", "writes"), ("cuts after each write and sync", "prefixes"),
+             ("cuts with a random subset of the writes since the last sync", "subsets"),
+             ("promises made and ended", "promises"), ("records looked for", "looked at"), ("violations", "violations")]
+    fields["CUTS"] = "\n".join(["| | a broker under load | a store alone |", "|---|--:|--:|"]
+                               + [f"| {t} | " + " | ".join(number(f[k]) if k in f else "–" for f in c) + " |" for t, k in lines])
     for name, value in fields.items():
         text = text.replace("{{" + name + "}}", value)
     return text
@@ -128,11 +130,11 @@ def main():
     a.add_argument("--write", action="store_true")
     o = a.parse_args()
     RESULTS.mkdir(exist_ok=True)
-    for row in [] if o.write else [*ROWS, ("cuts",)]:
+    for row in [] if o.write else [*ROWS, *((name,) for name in CUTS)]:
         if o.only and row[0] not in o.only:
             continue
         print(f"== {row[0]}", flush=True)
-        total = go_cuts(o.part) if row[0] == "cuts" else go(row, o.part)
+        total = go_cuts(row[0], o.part) if row[0] in CUTS else go(row, o.part)
         (RESULTS / f"{row[0]}.json").write_text(json.dumps(total, indent=1) + "\n")
     figures = {f.stem: json.loads(f.read_text()) for f in RESULTS.glob("*.json")}
     PAGE.write_text(page(figures))

@@ -203,6 +203,11 @@ def test_out_of_order_over_connections():
     s.connect(A, present=True).recv(A, 1, qos=1).finds("order")
 
 
+def test_one_from_before_the_subscription_may_come_late():
+    s = Story().connect(P).connect(A).pub(1, qos=1, acked=False).sub(A, EXACT).pub(2, qos=1).recv(A, 2, qos=1)
+    s.recv(A, 1, qos=1).finds()
+
+
 def test_repeats_do_not_count_for_the_order():
     s = begin().pub(1, qos=1).pub(2, qos=1).recv(A, 1, qos=1).recv(A, 2, qos=1)
     s.recv(A, 1, qos=1, more=h.DUP).recv(A, 2, qos=1, more=h.DUP).finds()
@@ -332,6 +337,18 @@ def test_the_time_of_a_session_whose_broker_died_counts_from_then():
     (9000, True, ["session present"])])
 def test_the_time_that_a_session_has(away_ms, present, kinds):
     Story().connect(SHORT).close(SHORT).wait(away_ms).connect(SHORT, present=present).finds(*kinds)
+
+
+def test_a_session_that_may_be_a_new_one():
+    """Its end had come, a CONNECT was not answered, and the next finds what that one made."""
+    def story():
+        s = Story().connect(P).connect(SHORT).sub(SHORT, EXACT).pub(1).close(SHORT).wait(4500).open(SHORT).close(SHORT)
+        return s.open(SHORT).add("CONNACK", SHORT, flags=3)
+
+    story().finds()
+    story().sub(SHORT, EXACT).pub(2).finds("lost")
+    story().sub(SHORT, EXACT).pub(2).recv(SHORT, 2).finds()
+    story().recv(SHORT, 1).sub(SHORT, EXACT).finds()
 
 
 def test_the_time_counts_from_the_end_of_a_fault():

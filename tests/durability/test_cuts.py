@@ -49,3 +49,15 @@ def test_a_store_that_never_syncs_is_found(life):
     o, folder, log = life
     found = cuts.replay(o, 1, folder, cuts.without_syncs(log, folder / "lazy"), {})
     assert found["violations"] > 0
+
+
+def test_a_broker_promises_nothing_that_is_not_on_disk():
+    """The same with a whole broker and its clients: and if it had acknowledged what it read, that would be found."""
+    folder = cuts.memory_folder()
+    o = options("--commits", "150", "--subsets", "150")
+    log = cuts.record(o, 1, folder)
+    found = cuts.replay(o, 1, folder, log, cuts.promises(folder, log))
+    assert found["violations"] == 0 and found["promises"] > 500 and found["prefixes"] > 500, found
+    hasty = cuts.replay(o, 1, folder, log, cuts.promises(folder, log, hasty=True))
+    shutil.rmtree(folder)
+    assert hasty["violations"] > 0

@@ -21,7 +21,19 @@ def go(tmp_path, **options):
 
 def test_nothing_is_lost_where_nothing_breaks(tmp_path):
     """Reconnect storms, takeovers, clients that leave rudely, pauses of every process."""
-    c = go(tmp_path, fault="storm,stop", cycles=7)
+    c = go(tmp_path, fault="storm,stop", cycles=4)
+    assert not c.violations, c.violations[:20]
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path):
+    """Each process once, the one that holds the messages twice."""
+    c = go(tmp_path, fault="kill", cycles=6)
+    assert not c.violations, c.violations[:20]
+
+
+@pytest.mark.parametrize("fault", ["sync", "enospc"])
+def test_what_was_acknowledged_survives_a_failing_disk(tmp_path, fault):
+    c = go(tmp_path, fault=fault, cycles=2)
     assert not c.violations, c.violations[:20]
 
 

@@ -31,7 +31,6 @@ void sim_crash(struct sim *s)
 	for (u32 i = 0; i < s->ndev; i++)
 		device_break(&s->dev[i]);
 	s->crashes++;
-	s->crashed = s->step;
 }
 
 void sim_disk(struct sim *s, bool full)
@@ -108,7 +107,7 @@ static const struct write *replaced(const struct writes *all, const struct write
 	return NULL;
 }
 
-struct gaze {
+struct look {
 	struct sim *s;
 	struct writes now; /* what is there */
 };
@@ -124,7 +123,7 @@ static u32 author_of(const struct writes *all, u32 rec)
 
 static bool look_at(void *arg, const struct retained *e)
 {
-	struct gaze *l = arg;
+	struct look *l = arg;
 	struct write *w = &l->now.v[l->now.n++];
 	u64 v = 0;
 
@@ -179,7 +178,7 @@ static const struct write *value_of(const struct writes *now, const char *topic)
 
 void writes_check(struct sim *s)
 {
-	struct gaze *l = xcalloc(1, sizeof(*l));
+	struct look *l = xcalloc(1, sizeof(*l));
 	struct writes *all = s->writes;
 	struct filter f;
 	u32 keep = 0;

@@ -105,7 +105,8 @@ bool drain_step(u64 now)
 		history_add(EV_PHASE, 0, 0, 0, PHASE_DRAIN, 0, 0, 0);
 		for (u32 i = 0; i < world.nsessions; i++) {
 			world.session[i].wake_ns = now;
-			world.session[i].clean_next = false;
+			/* One that asked for a clean start and heard nothing asks again. */
+			world.session[i].clean_next &= world.session[i].doubt;
 		}
 	}
 	if (now > settle_ns) {

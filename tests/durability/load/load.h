@@ -35,7 +35,7 @@ enum {
  * in the comment. */
 enum event {
 	EV_OPEN = 1,	 /* CONNECT sent.  flags: 1 clean start; a expiry s; b version */
-	EV_CONNACK = 2,	 /* flags: 1 session present; a reason */
+	EV_CONNACK = 2,	 /* flags: 1 session present, 2 and believed new; a reason */
 	EV_CLOSED = 3,	 /* a: enum closed */
 	EV_BYE = 4,	 /* DISCONNECT sent.  a reason */
 	EV_SUB = 5,	 /* a filter; flags QoS */
@@ -186,7 +186,8 @@ struct session {
 	u32 nflight, seq;
 	struct held *held;
 	u32 nheld, held_cap;
-	bool known, ended; /* known: a CONNACK came; ended: the last word arrived */
+	/* known: a CONNACK came; ended: the last word arrived; doubt: a CONNECT was not answered */
+	bool known, ended, doubt;
 	/* of the moment */
 	struct conn *cur;
 	u32 conns, opening, will_seq, will_delay_s;

@@ -186,8 +186,11 @@ static void take_over(struct conn *c)
 static bool on_connack(struct conn *c, const struct packet *p)
 {
 	struct session *s = c->s;
+	/* Its session may have ended meanwhile, and the CONNECT that nobody answered made a new one
+	 * for it: then it is present and nothing is in it. */
+	bool anew = p->present && s->doubt && (s->role == SHORT || s->role == RESET);
 
-	note(c, EV_CONNACK, p->present, p->code, 0);
+	note(c, EV_CONNACK, p->present | (anew ? 2u : 0), p->code, 0);
 	if (p->code != 0) {
 		conn_close(c, CLOSED_RUDELY);
 		return false;
@@ -204,7 +207,8 @@ static bool on_connack(struct conn *c, const struct packet *p)
 	take_over(c);
 	s->clean_next = false;
 	s->known = true;
-	if (!p->present)
+	s->doubt = false;
+	if (!p->present || anew)
 		forget(s);
 	doubt(s);
 	resume(c);
@@ -219,6 +223,8 @@ void session_gone(struct conn *c)
 
 	if (c->state == CONN_CONNECTING || c->state == CONN_ASKED)
 		s->opening--;
+	if (c->state == CONN_ASKED)
+		s->doubt = true;
 	if (s->cur == c)
 		s->cur = NULL;
 	if (s->cur == NULL && s->opening == 0 && c->state != CONN_WATCHED)
