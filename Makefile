@@ -6,7 +6,7 @@ MESON_RELEASE = --buildtype=debugoptimized --prefix=$(PREFIX) --sysconfdir=/etc
 MESON_ASAN = --buildtype=debug -Db_sanitize=address,undefined -Dfuzz=true
 MESON_TSAN = --buildtype=debugoptimized -Db_sanitize=thread
 
-.PHONY: run build test unit asan tsan system fuzz bench perf conformance conformance-faults durability metrics lint format install clean deps deps-test help
+.PHONY: compatibility run build test unit asan tsan system fuzz bench perf conformance conformance-faults durability metrics lint format install clean deps deps-test help
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ conformance: build deps-test
 ## make conformance-faults  can those tests fail? each against a broker that breaks the rule, two hundred of them in one build
 conformance-faults: build deps-test
 	@tests/conformance/planted.py $(BUILD)-planted
+
+## make compatibility  ask every client library again; writes docs/compatibility.md
+compatibility: build deps-test
+	@f=$$(mktemp) && PICKET_MATRIX=$$f PICKET_BUILD=$(abspath $(BUILD)) /usr/bin/python3 -m pytest -q tests/interop/test_matrix.py && tests/interop/compatibility.py $$f
 
 ## make metrics      the budgets of the code (file and function length, assertions, nesting)
 metrics:

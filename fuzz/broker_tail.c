@@ -25,6 +25,7 @@ static void drain(struct broker *b)
 static struct broker *broker_once(void)
 {
 	static struct broker *b;
+	const struct hash_key key = {1, 2};
 	const struct hub_options o = {.nshards = 1, .retained_total = 1, .retained_bytes = 1};
 
 	if (b == NULL) {
@@ -33,6 +34,11 @@ static struct broker *broker_once(void)
 		b->nshards = 1;
 		b->hub = hub_new(&o);
 		inbox_init(&b->shard[0].inbox, NULL);
+		/* As while it loads what is stored: auth tells whose it is. */
+		b->stored.restore = (void *)b; /* only whether there is one is asked */
+		b->stored.nasks = 1;
+		b->stored.answered = calloc(1, sizeof(*b->stored.answered));
+		map_init(&b->stored.owners, &key);
 	}
 	return b;
 }
@@ -44,6 +50,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t n)
 	struct m_identity identity = {.identity_id = 1, .status = STATUS_ACTIVE};
 	struct m_kick kick = {.reason = E_ADMIN};
 	struct m_watch watch = {.on = 1};
+	struct m_rights rights = {.count = 1};
+	struct m_session_drop drop = {.dry = 1};
+	struct m_retained_delete deletion = {.dry = 1};
 	struct ipc_msg m = {.fd = -1};
 	enum err e;
 
@@ -54,7 +63,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t n)
 	verdict.verdict = data[1] & 1;
 	verdict.reason = data[1];
 	identity.status = data[1] & 7;
-	switch (data[0] & 3) {
+	switch (data[0] & 7) {
 	case 0:
 		m.body = &verdict;
 		e = login_verdict(b, &m);
@@ -67,6 +76,21 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t n)
 		m.body = &kick;
 		m.type = IPC_CLIENT_KICK;
 		e = admin_ask(b, &m);
+		break;
+	case 4:
+		m.body = &rights;
+		m.id = 0;
+		e = stored_rights(b, &m);
+		break;
+	case 5:
+		m.body = &drop;
+		m.type = IPC_SESSION_DROP;
+		e = kept_ask(b, &m);
+		break;
+	case 6:
+		m.body = &deletion;
+		m.type = IPC_RETAINED_DELETE;
+		e = kept_ask(b, &m);
 		break;
 	default:
 		watch.on = data[1] & 1;

@@ -88,16 +88,6 @@ static void call_done(struct request *r)
 	p->data = NULL;
 }
 
-static void call_log(const struct request *r, const char *op)
-{
-	struct logline l;
-
-	log_begin(&l, LOG_INFO, "admin_call");
-	log_word(&l, "op", op);
-	log_num(&l, "uid", r->uid);
-	log_end(&l);
-}
-
 static void call_send(struct request *r)
 {
 	struct m_call m = {.uid = r->uid, .admin = r->who == AUTHORITY_ADMIN};
@@ -130,7 +120,7 @@ void route_call(struct request *r)
 	op = json_string_value(json_object_get(j, "op"));
 	e = op == NULL ? E_NOT_FOUND : call_allowed(op, r->who);
 	if (e == E_OK) {
-		call_log(r, op);
+		request_log(r, op, NULL);
 		call_send(r);
 	} else if (e == E_DENIED) {
 		request_refuse(r, 403, CODE_FORBIDDEN, NULL);
@@ -218,7 +208,7 @@ void route_kick(struct request *r)
 	    !name_fits(client_id, 512)) {
 		request_refuse(r, 400, CODE_BAD_REQUEST, "give identity or client_id");
 	} else {
-		call_log(r, "client.kick");
+		request_log(r, "client.kick", NULL);
 		r->done = kick_done;
 		request_ask(r, 0, ROLE_BROKER, IPC_CLIENT_KICK, &m,
 			    who_tail(buf, sizeof(buf), identity, client_id), -1);
@@ -271,7 +261,7 @@ void route_ca_backup(struct request *r)
 		request_refuse(r, 400, CODE_BAD_REQUEST,
 			       "the passphrase is a text of 8 to 1024 bytes");
 	} else {
-		call_log(r, "ca.backup");
+		request_log(r, "ca.backup", NULL);
 		r->done = pem_done;
 		request_ask(r, 0, ROLE_KEYS, IPC_KEYS_CALL, &m,
 			    slice_of(json_string_value(pass), n), -1);
@@ -319,7 +309,7 @@ void route_reload(struct request *r)
 {
 	const struct m_sup_call m = {SUP_RELOAD};
 
-	call_log(r, "config.reload");
+	request_log(r, "config.reload", NULL);
 	r->done = reload_done;
 	request_ask(r, 0, ROLE_SUP, IPC_SUP_CALL, &m, SLICE_NONE, -1);
 }

@@ -108,13 +108,13 @@ static void request_wake(struct request *r)
 
 static void request_finish(struct request *r)
 {
-	ASSERT(r->done != NULL);
 	if (r->stream != NULL) {
 		stream_told(r->stream);
 		return;
 	}
 	if (r->status != 0)
 		return;
+	ASSERT(r->done != NULL);
 	r->done(r);
 	/* An upload goes on when it knows where to; all others have their answer. */
 	ASSERT(r->status != 0 || r->stream != NULL || r->sink >= 0);
@@ -242,6 +242,15 @@ static void part_take(struct part *p, struct ipc_msg *m)
 		p->body.stats = *(const struct m_stats *)m->body;
 		p->err = E_OK;
 		break;
+	case IPC_SESSION_ROWS:
+	case IPC_RETAINED_ROWS:
+		p->body.page = *(const struct m_page *)m->body;
+		p->err = m->fd >= 0 ? part_take_memfd(p, m->fd, p->body.page.size) : E_OK;
+		break;
+	case IPC_DROPPED:
+		p->body.dropped = *(const struct m_dropped *)m->body;
+		p->err = p->body.dropped.err < E_N ? (enum err)p->body.dropped.err : E_IPC;
+		break;
 	case IPC_STORE_TOLD:
 		p->body.store = *(const struct m_store_told *)m->body;
 		p->err = p->body.store.err < E_N ? (enum err)p->body.store.err : E_IPC;
@@ -272,7 +281,8 @@ bool request_answer_arrived(struct api *a, enum role from, struct ipc_msg *m)
 	bool answer = m->type == IPC_CALL_REPLY || m->type == IPC_KEYS_REPLY ||
 		      m->type == IPC_SUP_REPLY || m->type == IPC_CLIENT_ROWS ||
 		      m->type == IPC_STATS_REPLY || m->type == IPC_CLIENT_KICKED ||
-		      m->type == IPC_STORE_TOLD;
+		      m->type == IPC_STORE_TOLD || m->type == IPC_SESSION_ROWS ||
+		      m->type == IPC_RETAINED_ROWS || m->type == IPC_DROPPED;
 
 	if (!answer)
 		return false;
@@ -368,6 +378,18 @@ json_t *request_object(struct request *r)
 const char *request_query(struct request *r, const char *name)
 {
 	return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);
+}
+
+void request_log(const struct request *r, const char *op, const char *to)
+{
+	struct logline l;
+
+	log_begin(&l, LOG_INFO, "admin_call");
+	log_word(&l, "op", op);
+	if (to != NULL)
+		log_peer(&l, "to", slice_str(to));
+	log_num(&l, "uid", r->uid);
+	log_end(&l);
 }
 
 static enum MHD_Result request_send(struct request *r)

@@ -36,6 +36,8 @@ struct part {
 		struct m_kicked kicked;
 		struct m_rows rows;
 		struct m_store_told store;
+		struct m_page page;
+		struct m_dropped dropped;
 	} body;
 };
 
@@ -55,6 +57,7 @@ struct request {
 	void (*done)(struct request *r); /* all parts are there, or the deadline passed */
 	void (*gone)(struct request *r); /* NULL, or: it ends without what done would have done */
 	u64 deadline_ms;		 /* for the answers; 0: the usual */
+	u64 cursor;			 /* of pages: the next one */
 	int sink;			 /* of an upload: where it is written; -1 */
 	struct timer deadline;
 	unsigned status; /* 0: no answer yet */
@@ -107,6 +110,8 @@ void request_refuse_part(struct request *r, u32 part, const char *process);
 json_t *request_object(struct request *r);
 /* The query argument, or NULL.  Views the request. */
 const char *request_query(struct request *r, const char *name);
+/* Who did that; and, quoted, to whom or what (NULL: nothing). */
+void request_log(const struct request *r, const char *op, const char *to);
 
 /* Let a resting connection go on: MHD runs again in this turn of the loop. */
 void request_resume(struct api *a, struct MHD_Connection *conn);

@@ -11,16 +11,6 @@
 
 enum { PART_TOLD, PART_SUP };
 
-static void log_call(const struct request *r, const char *op)
-{
-	struct logline l;
-
-	log_begin(&l, LOG_INFO, "admin_call");
-	log_word(&l, "op", op);
-	log_num(&l, "uid", r->uid);
-	log_end(&l);
-}
-
 static void ask(struct request *r, u32 op, int fd)
 {
 	const struct m_store_ask m = {op};
@@ -86,7 +76,7 @@ static void check_done(struct request *r)
 
 void route_store_check(struct request *r)
 {
-	log_call(r, "store.check");
+	request_log(r, "store.check", NULL);
 	r->done = check_done;
 	r->deadline_ms = REQUEST_PATIENCE_MS;
 	ask(r, STORE_CHECK, -1);
@@ -105,7 +95,7 @@ static void backup_begin(struct request *r)
 		request_refuse(r, 503, CODE_UNAVAILABLE, "no descriptor is free");
 		return;
 	}
-	log_call(r, "store.backup");
+	request_log(r, "store.backup", NULL);
 	request_part_again(r, PART_TOLD);
 	ask(r, STORE_BACKUP, fd[1]);
 	close(fd[1]);
@@ -193,7 +183,7 @@ void route_store_restore(struct request *r)
 	}
 	r->deadline_ms = REQUEST_PATIENCE_MS;
 	if (r->sink < 0) {
-		log_call(r, "store.restore");
+		request_log(r, "store.restore", NULL);
 		r->done = restore_opened;
 		sup(r, SUP_RESTORE_OPEN);
 		return;

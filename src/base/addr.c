@@ -115,7 +115,7 @@ void addr_port_format(const u8 addr[16], u16 port, char *out, size_t cap)
 
 	ASSERT(cap >= INET6_ADDRSTRLEN + 8);
 	addr_format(addr, text, sizeof(text));
-	if (addr_is_uid(addr, &uid))
+	if (addr_is_uid(addr, &uid) || port == 0)
 		snprintf(out, cap, "%s", text);
 	else
 		snprintf(out, cap, strchr(text, ':') != NULL ? "[%s]:%u" : "%s:%u", text,

@@ -26,7 +26,8 @@ bool addr_parse_net(struct slice text, enum addr_bits how, u8 out[16], u8 *prefi
 void addr_format_net(const u8 addr[16], u8 prefix, char *out, size_t cap);
 /* "203.0.113.9", "2001:db8::1", "unix:1000"; out has at least 46 bytes. */
 void addr_format(const u8 addr[16], char *out, size_t cap);
-/* "203.0.113.9:51514", "[2001:db8::1]:51514", "unix:1000"; out has at least 54 bytes. */
+/* "203.0.113.9:51514", "[2001:db8::1]:51514", "unix:1000"; without a port (0) as addr_format.  out
+ * has at least 54 bytes. */
 void addr_port_format(const u8 addr[16], u16 port, char *out, size_t cap);
 
 #endif

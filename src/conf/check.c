@@ -62,14 +62,24 @@ static void drop_certificate(struct conf_listener *l)
 
 static bool check_proxy(struct parse *p, const struct conf_listener *l, u32 line)
 {
+	if (l->forwarded_for && (l->proxy || !l->websocket))
+		return listener_bad(p, l, line,
+				    l->proxy ? "has proxy and forwarded_for: which of them counts?"
+					     : "has forwarded_for, but does not speak WebSocket",
+				    l->proxy ? "leave forwarded_for out: the PROXY header says it"
+					     : "add websocket to protocols, or take it away");
+	if (l->forwarded_for && l->proxies.n == 0)
+		return listener_bad(
+			p, l, line, "has forwarded_for and trusts no proxy",
+			"add trusted_proxies = {\"192.0.2.10\"}: whose X-Forwarded-For counts");
 	if (l->proxy && l->proxies.n == 0)
 		return listener_bad(
 			p, l, line, "has proxy = on and trusts no proxy",
 			"add trusted_proxies = {\"192.0.2.10\"}: who may send its header");
-	if (!l->proxy && l->proxies.n != 0)
+	if (!l->proxy && !l->forwarded_for && l->proxies.n != 0)
 		return listener_bad(p, l, line,
 				    "names trusted_proxies, but reads no header of theirs",
-				    "say proxy = on, or take trusted_proxies away");
+				    "say proxy = on or forwarded_for = on, or take it away");
 	if (l->proxy_certificates && (!l->proxy || l->tls))
 		return listener_bad(p, l, line,
 				    l->tls ? "has proxy_certificates, but ends TLS itself"
@@ -105,7 +115,7 @@ static bool check_local(struct parse *p, const struct conf_listener *l, u32 line
 	if (l->tls)
 		return listener_bad(p, l, line, "is a unix socket, which has no TLS",
 				    "leave tls out: what goes through it stays on this machine");
-	if (l->interface[0] != '\0' || l->proxy)
+	if (l->interface[0] != '\0' || l->proxy || l->forwarded_for)
 		return listener_bad(p, l, line, "is a unix socket, which has no interface or proxy",
 				    hint);
 	if (l->allow.n != 0 || l->deny.n != 0)

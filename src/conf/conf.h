@@ -81,6 +81,7 @@ struct conf_listener {
 	struct conf_nets deny;	/* who may not, whatever else is said */
 	bool proxy;		/* connections begin with a PROXY header, and come from proxies */
 	bool proxy_certificates;
+	bool forwarded_for; /* the X-Forwarded-For of their WebSocket requests counts */
 	struct conf_nets proxies;
 	struct conf_limits limits; /* the global ones with this listener's changes */
 	u32 line;		   /* where it stands in the file, for messages; 0: it does not */

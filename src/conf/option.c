@@ -621,6 +621,11 @@ const struct option conf_options[] = {
 	{"subscription_identifiers", LISTENER, false, set_flag, print_flag,
 	 OF_LISTENER(subscription_identifiers), 0, 0, "on or off", "on",
 	 "whether a SUBSCRIBE may carry an identifier", false},
+	{"forwarded_for", LISTENER, false, set_flag, print_flag, OF_LISTENER(forwarded_for), 0, 0,
+	 "on or off", "off",
+	 "the X-Forwarded-For of WebSocket requests that come from trusted_proxies says where the "
+	 "client is",
+	 false},
 	{"certificate", LISTENER, false, set_path, print_text, OF_LISTENER(certificate), 0, 0,
 	 "absolute path of a PEM file, leaf first", "",
 	 "a certificate of your own in place of the one of picket's CA; reloaded when it changes",

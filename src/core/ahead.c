@@ -33,13 +33,17 @@ void ahead_want(struct core *c, struct session *s)
 /* ---- what was read ------------------------------------------------------------------- */
 
 /* A retained message may be on its way although all before it is not. */
-static bool is_known(const struct session *s, u64 seq)
+static bool is_known(const struct session *s, const struct queue_list *before, u64 seq)
 {
 	const struct queued *q;
 
 	ASSERT(seq != 0);
 	for (u32 i = 0; i < s->out.n; i++) {
 		if (flights_at(&s->out, i)->seq == seq)
+			return true;
+	}
+	STAILQ_FOREACH (q, before, link) {
+		if (q->replay && q->seq == seq)
 			return true;
 	}
 	STAILQ_FOREACH (q, &s->queue, link) {
@@ -114,7 +118,7 @@ static void read_one(struct core *c, struct session *s, const struct store_queue
 
 	ASSERT(r->sid == d->sid);
 	d->in_memory = r->seq;
-	if (is_known(s, r->seq))
+	if (is_known(s, to, r->seq))
 		return;
 	if (backlog_charges(c, d, r->seq))
 		disk_uncharge(s, 1, sizeof(*m) + r->m.topic.n + r->m.props.n + r->m.payload.n);

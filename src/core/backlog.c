@@ -168,6 +168,40 @@ void backlog_dropped(struct core *c, struct session *s, const struct msg *m, enu
 	record_dropped(c, s, why);
 }
 
+/* No flight has this identifier.  As a rule they are so close together that it takes a look at them
+ * all only when identifiers come round. */
+static bool pid_free(struct session *s, u64 seq)
+{
+	struct durable *d = s->durable;
+	bool is_free = true;
+
+	if (s->out.n == 0)
+		d->low = d->high = seq;
+	if (MAX(seq, d->high) - MIN(seq, d->low) < UINT16_MAX)
+		return true;
+	d->low = d->high = seq;
+	for (u32 i = 0; i < s->out.n; i++) {
+		const struct flight *x = flights_at(&s->out, i);
+		is_free &= x->pid != sequence_pid(seq);
+		d->low = MIN(d->low, x->seq);
+		d->high = MAX(d->high, x->seq);
+	}
+	ASSERT(d->low <= seq && seq <= d->high);
+	return is_free;
+}
+
+static struct flight *flight_add(struct session *s, u64 seq)
+{
+	struct durable *d = s->durable;
+	struct flight *x = flights_add(&s->out);
+
+	ASSERT(s->out.sent + 1 == s->out.n);
+	s->out.sent++;
+	d->low = s->out.n == 1 ? seq : MIN(d->low, seq);
+	d->high = s->out.n == 1 ? seq : MAX(d->high, seq);
+	return x;
+}
+
 bool backlog_was_sent(const struct queued *q)
 {
 	ASSERT(q->seq != 0 || !q->dup);
@@ -176,12 +210,10 @@ bool backlog_was_sent(const struct queued *q)
 
 void backlog_release(struct core *c, struct session *s, u64 seq, u64 ticket)
 {
-	struct flight *x = flights_add(&s->out);
+	struct flight *x = flight_add(s, seq);
 
-	ASSERT(s->out.sent + 1 == s->out.n);
+	ASSERT(s->durable != NULL);
 	*x = (struct flight){.seq = seq, .pid = sequence_pid(seq), .at = AT_NONE, .qos = 2};
-	s->out.sent++;
-	s->durable->low = s->out.n == 1 ? seq : MIN(s->durable->low, seq);
 	answer_ack(c, s->client, ticket, PKT_PUBREL, x->pid, 0);
 }
 
@@ -317,27 +349,6 @@ void backlog_deliver(struct core *c, struct session *s, const struct delivery *d
 
 /* ---- going out ----------------------------------------------------------------------- */
 
-/* No flight has this identifier.  Those of one start are so close together that it takes a look at
- * them all only when the identifiers come round. */
-static bool pid_free(struct session *s, u64 seq)
-{
-	struct durable *d = s->durable;
-	bool is_free = true;
-
-	if (s->out.n == 0)
-		d->low = seq;
-	if (seq >= d->low && seq - d->low < UINT16_MAX)
-		return true;
-	d->low = seq;
-	for (u32 i = 0; i < s->out.n; i++) {
-		const struct flight *x = flights_at(&s->out, i);
-		is_free &= x->pid != sequence_pid(seq);
-		d->low = MIN(d->low, x->seq);
-	}
-	ASSERT(d->low <= seq);
-	return is_free;
-}
-
 /* A retained message gets its sequence when it is its turn, and is on disk from then on. */
 static void replay_put(struct core *c, struct session *s, struct queued *q)
 {
@@ -354,11 +365,30 @@ static void replay_put(struct core *c, struct session *s, struct queued *q)
 		du->in_memory = du->seq;
 }
 
+/* The first of the queue that is not a retained message of QoS 2 with unread ones before it: what
+ * is under way at QoS 2 is the front of the queue, so that after a crash no identifier is used
+ * before it is known what it meant. */
+static struct queued *backlog_first(struct session *s)
+{
+	const struct durable *d = s->durable;
+	struct queued *q = STAILQ_FIRST(&s->queue);
+
+	while (q != NULL && q->replay && q->qos == 2 && q->seq == 0 && backlog_is_behind(d)) {
+		if (s->queue_n == 0)
+			return NULL;
+		STAILQ_REMOVE_HEAD(&s->queue, link);
+		STAILQ_INSERT_TAIL(&s->queue, q, link);
+		q = STAILQ_FIRST(&s->queue);
+	}
+	ASSERT(q == NULL || q->qos <= 2);
+	return q;
+}
+
 /* May the first of the queue go? */
 static bool backlog_flows(struct core *c, struct session *s)
 {
 	struct durable *d = s->durable;
-	struct queued *q = STAILQ_FIRST(&s->queue);
+	struct queued *q = backlog_first(s);
 
 	ASSERT(d != NULL);
 	if (q == NULL || !output_has_room(s))
@@ -382,7 +412,7 @@ static bool backlog_flows(struct core *c, struct session *s)
 static void send_flight(struct core *c, struct session *s, struct queued *q, struct outgoing *o)
 {
 	struct durable *d = s->durable;
-	struct flight *x = flights_add(&s->out);
+	struct flight *x = flight_add(s, q->seq);
 
 	ASSERT(q->qos != 0 && q->seq != 0);
 	*x = (struct flight){.m = msg_ref(q->m),
@@ -394,8 +424,6 @@ static void send_flight(struct core *c, struct session *s, struct queued *q, str
 			     .qos = q->qos,
 			     .retain = q->retain};
 	q->ids = NULL;
-	s->out.sent++;
-	d->low = MIN(d->low, q->seq);
 	d->sending = MAX(d->sending, q->seq);
 	if (!publish_send(c, s->client, &x->m, o))
 		UNREACHABLE("a kept message is there");

@@ -213,6 +213,9 @@ void core_turn_end(struct core *c);
  * are passed over, so they may be told to every shard. */
 void core_stored(struct core *c, struct store_notice **n);
 
+/* What this shard has described so far is on disk when core_stored_upto says so of this ticket. */
+u64 core_stored_ticket(const struct core *c);
+bool core_stored_upto(const struct core *c, u64 ticket);
 /* Is all that this shard has described on disk?  (At a shutdown there is nothing to wait for then.)
  */
 bool core_stored_all(const struct core *c);
@@ -285,10 +288,46 @@ struct client_info {
 	u32 stored; /* so many of queued are on disk only */
 	u32 expiry_s;
 	const u32 *drops; /* DROP_KINDS counters, kept with the session; NULL: it is not durable */
+	u64 ends_in_ms;	  /* of one that is away; UINT64_MAX: never, or it is here */
 	bool online, clean, durable;
 };
 /* Every session of this shard, online or not; stops when cb returns false. */
 void core_each(struct core *c, bool (*cb)(void *arg, const struct client_info *i), void *arg);
+/* The same from slot *at on, looking at most at max of them; *at moves on.  False: there are no
+ * more. */
+bool core_each_some(struct core *c, u32 *at, u32 max,
+		    bool (*cb)(void *arg, const struct client_info *i), void *arg);
+/* End the sessions of that identity, or the one with that client id, too; empty slices match all,
+ * but not both.  Connections are closed (E_ADMIN); what waits is lost; a will is said.  It is so
+ * for good when core_stored_ticket is reached. */
+enum drop_how { DROP_FOR_GOOD, DROP_DRY };
+struct drop_count {
+	u64 sessions, connections, subscriptions, queued;
+};
+void core_drop(struct core *c, struct slice identity, struct slice client_id, enum drop_how how,
+	       struct drop_count *out);
+
+/* What is retained under a filter, as of one moment; holds on to the messages until it is freed
+ * (any thread; before the hub).  By any one shard, which looks at the whole tree for it. */
+struct retained_which {
+	const struct filter *filter;
+	struct slice identity; /* of the author; empty: any */
+	u64 older_ms;	       /* kept at least so long ago */
+};
+struct retained_info { /* views the list */
+	struct slice topic, payload, props, identity, client_id;
+	u64 age_ms;	   /* since it was kept, when the list was made */
+	u64 expires_in_ms; /* UINT64_MAX: never */
+	u8 qos;
+};
+struct retained_list;
+struct retained_list *core_retained_list(struct core *c, const struct retained_which *w);
+size_t retained_list_count(const struct retained_list *l);
+struct retained_info retained_list_at(const struct retained_list *l, size_t i);
+void retained_list_free(struct retained_list **l);
+/* Delete them.  Writers wait meanwhile.  Returns how many and of how many bytes of payload. */
+u64 core_retained_delete(struct core *c, const struct retained_which *w, u64 *bytes);
+
 /* Close clients: empty slices match all.  Returns how many. */
 u32 core_kick(struct core *c, struct slice identity, struct slice client_id, enum err why);
 void hub_watch(struct hub *h, struct slice identity, bool on);

@@ -28,7 +28,7 @@ struct durable {
 	u64 on_disk;	     /* the last that is on disk only */
 	u64 read_until;	     /* what was put before the reading under way was asked for */
 	u64 disk_bytes;	     /* about what is on disk only */
-	u64 low;	     /* no flight has a lower sequence */
+	u64 low, high;	     /* all flights are between */
 	u64 purge_ms;	     /* not again before */
 	u32 disk_n;
 	u32 read_token; /* answers of an older one are stale */

@@ -359,6 +359,10 @@ u64 publish_size(const struct core *c, const struct client *cl, const struct msg
 /* False when memory is out; then nothing was written. */
 bool publish_send(struct core *c, struct client *cl, struct msg **m, const struct outgoing *o) MUST;
 
+/* ---- operators.c ---- */
+struct client_info;
+void session_info(const struct core *c, const struct session *s, struct client_info *i);
+
 /* ---- rejudge.c ---- */
 void rejudge_some(struct core *c);
 

@@ -19,7 +19,7 @@ static void info_of_client(const struct core *c, const struct client *cl, struct
 	i->online = true;
 }
 
-static void info_of(const struct core *c, const struct session *s, struct client_info *i)
+void session_info(const struct core *c, const struct session *s, struct client_info *i)
 {
 	static const u8 nowhere[16];
 	const struct grant *g = principal_grant(s->who->pr);
@@ -45,8 +45,11 @@ static void info_of(const struct core *c, const struct session *s, struct client
 				  .quirks = s->quirks,
 				  .clean = s->clean};
 	quirks_read(s->who->pr, i->quirk);
+	i->ends_in_ms = UINT64_MAX;
 	if (s->client != NULL)
 		info_of_client(c, s->client, i);
+	else if (s->ends_ms != UINT64_MAX)
+		i->ends_in_ms = s->ends_ms > c->now_ms ? s->ends_ms - c->now_ms : 0;
 }
 
 void core_each(struct core *c, bool (*cb)(void *arg, const struct client_info *i), void *arg)
@@ -59,7 +62,7 @@ void core_each(struct core *c, bool (*cb)(void *arg, const struct client_info *i
 	for (u32 k = 0; k < c->slots_used && more; k++) {
 		if (c->slots[k].s == NULL)
 			continue;
-		info_of(c, c->slots[k].s, &i);
+		session_info(c, c->slots[k].s, &i);
 		more = cb(arg, &i);
 	}
 	core_leave(c);

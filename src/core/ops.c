@@ -366,6 +366,18 @@ void core_stored(struct core *c, struct store_notice **np)
 	core_leave(c);
 }
 
+u64 core_stored_ticket(const struct core *c)
+{
+	OBJ_CHECK(c, CORE_MAGIC);
+	return ops_now(c);
+}
+
+bool core_stored_upto(const struct core *c, u64 ticket)
+{
+	OBJ_CHECK(c, CORE_MAGIC);
+	return ops_done(&c->ops, ticket);
+}
+
 bool core_stored_all(const struct core *c)
 {
 	OBJ_CHECK(c, CORE_MAGIC);

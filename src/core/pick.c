@@ -154,6 +154,14 @@ struct walk walk_begin(struct shares *s, struct group *g, const struct hash_key 
 
 /* ---- on its way ------------------------------------------------------------------------ */
 
+/* At each level those who stand there; at the last one also who has risen since its own level was
+ * asked. */
+static bool is_asked(const struct walk *w, enum standing now)
+{
+	ASSERT(w->level >= w->floor);
+	return now == w->level || (w->level == w->floor && now > w->level);
+}
+
 /* The list may change between two calls: then somebody may be asked twice, or not at this level. */
 bool walk_next(const struct shares *s, const struct group *g, u8 qos, struct walk *w,
 	       struct member *out)
@@ -165,12 +173,11 @@ bool walk_next(const struct shares *s, const struct group *g, u8 qos, struct wal
 	for (;; w->level--, w->seen = 0) {
 		while (w->seen < n) {
 			const struct subref *v = &r->v[(w->start + w->seen++) % n];
+			enum standing now = board_get(&s->boards[v->shard], v->slot, NULL);
 			u32 gen = LOAD(v->gen);
 
 			ASSERT(v->shard < s->nshards);
-			if (gen == 0 ||
-			    rank(s, qos, board_get(&s->boards[v->shard], v->slot, NULL)) !=
-				    w->level)
+			if (gen == 0 || !is_asked(w, rank(s, qos, now)))
 				continue;
 			*out = (struct member){{v->shard, v->slot, gen}, v->sub};
 			return true;

@@ -276,7 +276,7 @@ static void retained_put(struct core *c, const struct retained *e)
 				     .cert_san = store_batch_copy(b, w->cert_san),
 				     .listener = store_batch_copy(b, w->listener),
 				     .tls = w->tls,
-				     .stored_ms = store_now(c)};
+				     .stored_ms = e->stored_ms};
 	memcpy(r->addr, w->addr, sizeof(r->addr));
 }
 
@@ -312,6 +312,6 @@ struct retained_log record_retained(struct core *c)
 {
 	OBJ_CHECK(c, CORE_MAGIC);
 	if (!ops_on(c))
-		return (struct retained_log){0};
-	return (struct retained_log){retained_change, retained_changed, c};
+		return (struct retained_log){.now_ms = store_now(c)};
+	return (struct retained_log){retained_change, retained_changed, c, store_now(c)};
 }

@@ -209,6 +209,7 @@ void restore_retained(struct restore *r, const struct store_retained *x)
 	kept = msg_keep(&m);
 	ASSERT(kept != NULL);
 	msg_unref(&kept);
+	log.now_ms = x->stored_ms;
 	retained_restore(&r->hub->retained, &t, m, author_of(r, x), x->number, &log);
 	msg_unref(&m);
 }

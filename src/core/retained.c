@@ -71,6 +71,11 @@ static void log_change(const struct retained_log *log, const struct retained *pu
 		log->change(log->arg, put, gone);
 }
 
+static u64 log_time(const struct retained_log *log)
+{
+	return log != NULL ? log->now_ms : 0;
+}
+
 static void log_done(const struct retained_log *log)
 {
 	ASSERT(log == NULL || (log->done == NULL) == (log->change == NULL));
@@ -133,7 +138,8 @@ enum err retained_set(struct retained_store *r, const struct topic *t, struct ms
 	ASSERT(slice_eq(m->topic, t->s));
 	tree_hash(&r->tree, &p, &h);
 	e = xcalloc(1, sizeof(*e));
-	*e = (struct retained){.m = msg_ref(m), .author = who_ref(author)};
+	*e = (struct retained){
+		.m = msg_ref(m), .author = who_ref(author), .stored_ms = log_time(log)};
 	pthread_mutex_lock(&r->lock);
 	n = tree_make(&r->tree, &p, &h);
 	old = LOAD(n->value);
@@ -180,7 +186,10 @@ bool retained_restore(struct retained_store *r, const struct topic *t, struct ms
 
 	ASSERT(slice_eq(m->topic, t->s));
 	tree_hash(&r->tree, &p, &h);
-	*e = (struct retained){.m = msg_ref(m), .author = who_ref(author), .number = number};
+	*e = (struct retained){.m = msg_ref(m),
+			       .author = who_ref(author),
+			       .number = number,
+			       .stored_ms = log_time(log)};
 	pthread_mutex_lock(&r->lock);
 	n = tree_make(&r->tree, &p, &h);
 	old = LOAD(n->value);

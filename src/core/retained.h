@@ -12,7 +12,8 @@ struct retained {
 	struct retired gc;
 	struct msg *m;
 	struct who *author;
-	u64 number; /* of this value; never given out again */
+	u64 number;    /* of this value; never given out again */
+	u64 stored_ms; /* since when it is here; the store's time */
 };
 
 struct retained_store {
@@ -32,6 +33,7 @@ struct retained_log {
 	void (*change)(void *arg, const struct retained *put, const struct retained *gone);
 	void (*done)(void *arg); /* that was all of it */
 	void *arg;
+	u64 now_ms; /* store time of what is put */
 };
 
 void retained_init(struct retained_store *r, struct epoch *e, const struct hash_key *key,

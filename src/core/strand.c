@@ -61,7 +61,8 @@ struct look {
 	u32 stay;   /* shared messages that stay */
 };
 
-/* Is there somebody else for it?  One that found nobody stands for all of its subscription. */
+/* Is there somebody else for it?  One that found nobody stands for all of its subscription, unless
+ * there will be no other look: perhaps rights were the reason. */
 static bool look_hand_on(struct core *c, struct session *s, struct look *l, const struct queued *q)
 {
 	u16 sub = q->sub;
@@ -69,7 +70,7 @@ static bool look_hand_on(struct core *c, struct session *s, struct look *l, cons
 
 	if (b == NULL || (l->only != ALL && sub != l->only + 1) || msg_expired(q->m, c->now_ms))
 		return false;
-	if (b->futile != l->serial && l->budget > 0) {
+	if ((b->futile != l->serial || l->floor == STAND_AWAY) && l->budget > 0) {
 		l->budget--;
 		if (strand_hand_on(c, s, q, l->floor))
 			return true;

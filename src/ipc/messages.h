@@ -243,6 +243,53 @@ struct client_row {
 	u32 quirks;	    /* that this session has shown: bits of enum quirk */
 	u16 quirk[QUIRK_N]; /* how often each was seen of the identity; 65,535: or more */
 };
+/* What is kept, a page at a time.  An identity or a client id that is empty stands for any. */
+enum { KEPT_ROWS = 256 }; /* of a page */
+#define KEPT_END UINT64_MAX
+struct m_session_query {
+	u64 cursor; /* 0, then what the page before said */
+};
+struct m_page {
+	u64 cursor;	 /* of the next page; KEPT_END: this was the last */
+	u32 count, size; /* rows; bytes of the memfd, if there is one */
+};
+/* Why messages of a session were dropped; the reasons of store.h, which admin does not see, in
+ * their order. */
+#define KEPT_DROPS(X) X("quota") X("expired") X("too_large") X("denied") X("damaged")
+/* One session of SESSION_ROWS; strings as in client_row. */
+struct session_row {
+	char identity[132], client_id[260], addr[64], listener[32];
+	u64 queued, queued_bytes, stored, expiry_s, ends_in_ms, connected_wall_ms;
+	u64 drops[8]; /* as KEPT_DROPS */
+	u32 subscriptions, inflight, version, kind, online, durable, clean, unused;
+};
+struct m_session_drop {
+	u32 dry; /* 1: only say what would go */
+};
+struct m_retained_query {
+	u64 cursor, older_ms;
+	u32 payload; /* 1: the payloads, too, KEPT_PAYLOAD bytes of each; 2: the whole one of the
+			first, and nothing else: the memfd is that */
+	u32 unused;
+};
+enum { KEPT_PAYLOAD = 16384 };
+/* One of RETAINED_ROWS, followed by topic, identity, client id, payload (its length may be less
+ * than bytes). */
+struct retained_row {
+	u64 age_ms, expires_in_ms;
+	u32 qos, bytes;
+	u32 topic_n, identity_n, client_id_n, payload_n;
+};
+struct m_retained_delete {
+	u64 older_ms;
+	u32 dry, unused;
+};
+struct m_dropped {
+	u64 sessions, connections, subscriptions, queued;
+	u64 retained, bytes;
+	u32 err, unused;
+};
+
 /* STORE_ASK and its answer. */
 enum store_ask {
 	STORE_STATUS = 1,

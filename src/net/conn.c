@@ -51,6 +51,9 @@ void conn_opened(struct conn *c)
 	ASSERT(c->state == CONN_HANDSHAKE || c->state == CONN_GREETING);
 	ASSERT(!(c->flags & CF_OPENED));
 	timer_stop(&l->wheel, &c->timer);
+	/* A proxy that named no client is one itself. */
+	if (conn_unsourced(c) && !conn_source(c, c->via->addr, c->port))
+		return;
 	c->state = CONN_OPEN;
 	c->flags |= CF_YOUNG;
 	if (!l->h.opened(l->arg, c)) {
@@ -73,8 +76,10 @@ void conn_start(struct conn *c, struct net_tls *tls)
 		conn_close(c, CLOSE_NOW, E_NOMEM);
 }
 
-void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16], u16 port)
+void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16], u16 port,
+		enum net_admit as)
 {
+	bool proxied = n->opt.proxy || as == NET_ADMIT_PROXY;
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL) {
@@ -87,7 +92,7 @@ void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16
 	c->listener = n->opt.listener;
 	c->timer.fire = deadline_passed;
 	memcpy(c->addr, addr, sizeof(c->addr));
-	if (!conn_join(c, l, EPOLLIN) || (n->opt.proxy && !conn_via_begin(c, &n->opt))) {
+	if (!conn_join(c, l, EPOLLIN) || (proxied && !conn_via_begin(c, &n->opt))) {
 		conn_close(c, CLOSE_NOW, E_NOMEM);
 		return;
 	}
@@ -304,12 +309,12 @@ static const char *refusal_text(const struct conn *c)
 	return err_text((enum err)c->why);
 }
 
-/* One of the two is owed to whoever was admitted.  Of a proxy that did not say for whom it came
+/* One of the two is owed to whoever was admitted.  Of a proxy whose header did not come
  * conn_via_free tells. */
 static void conn_report(struct conn *c)
 {
 	struct loop *l = c->loop;
-	bool told = c->flags & CF_TOLD || (c->via != NULL && !c->via->sourced);
+	bool told = c->flags & CF_TOLD || (conn_unsourced(c) && c->via->header);
 
 	ASSERT(c->state == CONN_CLOSING);
 	ASSERT((c->flags & (CF_OPENED | CF_TOLD)) != (CF_OPENED | CF_TOLD));

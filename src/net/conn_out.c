@@ -168,11 +168,32 @@ static size_t gather(u8 *out, const struct iovec *iov, int n)
 	return total;
 }
 
+enum { UNIT_HEAD = 8 };
+
+/* What may go in the next frame: the rest of one message of the protocol above. */
+static size_t frame_room(struct conn *c, const struct iovec *iov, int n)
+{
+	const struct net_handler *h = &c->loop->h;
+	u8 head[UNIT_HEAD];
+	struct iovec first[UNIT_HEAD];
+	int m = MIN(n, (int)UNIT_HEAD);
+
+	ASSERT(n > 0);
+	if (h->unit == NULL)
+		return LIM_WS_SEND;
+	if (c->ws->left == 0) {
+		memcpy(first, iov, (size_t)m * sizeof(*iov));
+		iov_cut(first, &m, UNIT_HEAD);
+		c->ws->left = (u32)h->unit(c->loop->arg, slice_of(head, gather(head, first, m)));
+	}
+	return c->ws->left != 0 ? MIN(c->ws->left, (u32)LIM_WS_SEND) : LIM_WS_SEND;
+}
+
 /* One record, or one frame in one record. */
 static bool send_whole(struct conn *c, struct iovec *iov, int n)
 {
 	struct loop *l = c->loop;
-	size_t payload = iov_cut(iov, &n, c->ws != NULL ? LIM_WS_SEND : LIM_TLS_RECORD);
+	size_t payload = iov_cut(iov, &n, c->ws != NULL ? frame_room(c, iov, n) : LIM_TLS_RECORD);
 	size_t bytes =
 		c->ws != NULL ? ws_put_data(l->ws, iov, n, l->gbuf) : gather(l->gbuf, iov, n);
 
@@ -180,6 +201,8 @@ static bool send_whole(struct conn *c, struct iovec *iov, int n)
 	ASSERT(bytes <= LIM_TLS_RECORD);
 	if (!send_gathered(c, bytes))
 		return false;
+	if (c->ws != NULL)
+		c->ws->left -= (u32)MIN(payload, (size_t)c->ws->left);
 	l->h.sent(l->arg, c, payload);
 	if (c->state == CONN_CLOSING)
 		return false;

@@ -1,4 +1,5 @@
-/* conn_proxy: connections that come through a proxy: its header, and what is kept of it.
+/* conn_proxy: connections that come through a proxy: who their client is, the PROXY header that
+ * says it, and what is kept of it.
  *
  * The header is taken from the socket to its last byte and no further, since what follows belongs
  * to TLS.  Until it is whole it lies where unfinished packets lie.  Decides nothing about who may
@@ -21,8 +22,10 @@ bool conn_via_begin(struct conn *c, const struct net_listen_options *o)
 	if (c->via == NULL)
 		return false;
 	memcpy(c->via->addr, c->addr, sizeof(c->via->addr));
+	c->via->header = o->proxy;
 	c->via->certificates = o->proxy_certificates;
-	c->via->tls = o->tls != NULL ? net_tls_ref(o->tls) : NULL;
+	if (o->proxy && o->tls != NULL)
+		c->via->tls = net_tls_ref(o->tls);
 	return true;
 }
 
@@ -45,9 +48,8 @@ static void unsourced_tell(struct conn *c)
 {
 	struct loop *l = c->loop;
 
-	/* A load balancer that only looks whether somebody listens, or a refusal that admission has
-	 * told already. */
-	if ((c->why == E_EOF && c->held_n == 0) || c->why == E_DENIED || c->why == E_SHUTDOWN)
+	/* A load balancer that only looks whether somebody listens. */
+	if ((c->why == E_EOF && c->held_n == 0) || c->why == E_SHUTDOWN)
 		return;
 	if (l->h.unsourced != NULL)
 		l->h.unsourced(l->arg, c->addr, c->port, c->listener, (enum err)c->why,
@@ -61,7 +63,7 @@ void conn_via_free(struct conn *c)
 	if (v == NULL)
 		return;
 	ASSERT(c->state == CONN_CLOSING);
-	if (!v->sourced)
+	if (!v->sourced && v->header && !(c->flags & CF_TOLD))
 		unsourced_tell(c);
 	if (v->tls != NULL)
 		net_tls_unref(&v->tls);
@@ -94,26 +96,36 @@ static bool cn_keep(struct conn_via *v, const struct proxy_header *h)
 	return true;
 }
 
-/* From here on the connection is its client's. */
-static void header_use(struct conn *c, const struct proxy_header *h)
+bool conn_source(struct conn *c, const u8 addr[16], u16 port)
 {
 	struct conn_via *v = c->via;
 	struct loop *l = c->loop;
+
+	ASSERT(v != NULL && !v->sourced);
+	ASSERT(!(c->flags & CF_OPENED));
+	if (l->h.sourced != NULL && !l->h.sourced(l->arg, v->addr, addr, c->listener)) {
+		c->flags |= CF_TOLD; /* whoever refuses has told it */
+		conn_close(c, CLOSE_NOW, E_DENIED);
+		return false;
+	}
+	memmove(c->addr, addr, sizeof(c->addr));
+	c->port = port;
+	v->sourced = true;
+	return true;
+}
+
+static void header_use(struct conn *c, const struct proxy_header *h)
+{
+	struct conn_via *v = c->via;
 	struct net_tls *tls = v->tls;
-	const u8 *from = h->known ? h->addr : v->addr;
 
 	conn_forget(c);
 	if (!cn_keep(v, h)) {
 		conn_close(c, CLOSE_NOW, E_NOMEM);
 		return;
 	}
-	if (l->h.sourced != NULL && !l->h.sourced(l->arg, v->addr, from, c->listener)) {
-		conn_close(c, CLOSE_NOW, E_DENIED);
+	if (!conn_source(c, h->known ? h->addr : v->addr, h->known ? h->port : c->port))
 		return;
-	}
-	memcpy(c->addr, from, sizeof(c->addr));
-	c->port = h->known ? h->port : c->port;
-	v->sourced = true;
 	v->tls = NULL;
 	conn_start(c, tls);
 	if (tls != NULL)

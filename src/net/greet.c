@@ -131,14 +131,45 @@ static void greet_other(struct conn *c, u8 first)
 	conn_close(c, CLOSE_NOW, E_PROTO);
 }
 
+/* ---- who asks ----------------------------------------------------------------------------------
+ */
+static bool greet_trusts(void *arg, const u8 addr[16])
+{
+	const struct conn *c = arg;
+
+	return c->loop->h.trusts != NULL && c->loop->h.trusts(c->loop->arg, addr, c->listener);
+}
+
+/* Through a declared proxy it says for whom it asks.  From everybody else that is mere text. */
+static enum upgrade greet_source(struct conn *c, const struct http_head *h, u8 addr[16], u16 *port)
+{
+	enum err e;
+
+	memcpy(addr, c->addr, 16);
+	*port = c->port;
+	if (!conn_unsourced(c))
+		return UPGRADE_OK;
+	e = forwarded_source(h, greet_trusts, c, addr, port);
+	return e == E_OK ? UPGRADE_OK : UPGRADE_FORWARDED;
+}
+
 /* ---- the request -------------------------------------------------------------------------------
  */
 static void greet_upgrade(struct conn *c, const struct http_head *h)
 {
-	u8 answer[LIM_UPGRADE_ANSWER];
+	u8 answer[LIM_UPGRADE_ANSWER], from[16];
 	size_t n = upgrade_accept(h, answer, sizeof(answer));
+	enum upgrade u;
+	u16 port;
 
 	ASSERT(c->ws == NULL);
+	u = greet_source(c, h, from, &port);
+	if (u != UPGRADE_OK) {
+		greet_refuse(c, u, upgrade_text(u));
+		return;
+	}
+	if (conn_unsourced(c) && !conn_source(c, from, port))
+		return;
 	c->ws = ws_new(c->loop->now_ms);
 	if (c->ws == NULL) {
 		conn_close(c, CLOSE_NOW, E_NOMEM);

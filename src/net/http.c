@@ -141,6 +141,11 @@ enum err http_head_parse(struct slice head, struct http_head *out)
 
 /* ---- what the fields say -----------------------------------------------------------------------
  */
+bool http_is(struct slice name, const char *word)
+{
+	return same_word(name, word, HTTP_ANY_CASE);
+}
+
 u32 http_count(const struct http_head *h, const char *name)
 {
 	u32 n = 0;

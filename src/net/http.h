@@ -32,7 +32,9 @@ size_t http_head_end(struct slice bytes, size_t from) MUST;
  */
 enum err http_head_parse(struct slice head, struct http_head *out) MUST;
 
-/* Names are given in lower case and match in any.  How many fields have this name; the value of the
+/* Names are given in lower case and match in any.  Is this the name? */
+bool http_is(struct slice name, const char *word) MUST;
+/* How many fields have this name; the value of the
  * first of them, empty when there is none. */
 u32 http_count(const struct http_head *h, const char *name) MUST;
 struct slice http_value(const struct http_head *h, const char *name) MUST;

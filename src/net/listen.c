@@ -221,6 +221,7 @@ static bool accept_one(struct net_listener *n)
 	struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(sa);
 	int fd = accept4(n->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	enum net_admit as = NET_REFUSE;
 	u8 addr[16];
 	u16 port;
 
@@ -232,11 +233,12 @@ static bool accept_one(struct net_listener *n)
 		/* Errors of the connection itself (accept(2)) concern that client alone. */
 		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 	}
-	if (!peer_of(fd, &sa, addr, &port) ||
-	    (l->h.admit != NULL && !l->h.admit(l->arg, addr, n->opt.listener)))
+	if (peer_of(fd, &sa, addr, &port))
+		as = l->h.admit != NULL ? l->h.admit(l->arg, addr, n->opt.listener) : NET_ADMIT;
+	if (as == NET_REFUSE)
 		turn_away(fd);
 	else
-		conn_begin(l, n, fd, addr, port);
+		conn_begin(l, n, fd, addr, port, as);
 	return true;
 }
 

@@ -65,8 +65,9 @@ enum conn_flag {
 struct conn_via {
 	u8 addr[16];	     /* the proxy's own */
 	struct net_tls *tls; /* a reference, until the header has come; NULL: plain */
-	bool certificates;
-	bool sourced; /* the header has come and was good */
+	bool header;	     /* a PROXY header is to say who its client is */
+	bool certificates;   /* and what it says of certificates counts */
+	bool sourced;	     /* that is known */
 	char *cn;
 };
 
@@ -132,7 +133,8 @@ struct loop {
 
 /* conn.c */
 /* A new connection on an accepted socket, which it takes; it may be closing already. */
-void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16], u16 port);
+void conn_begin(struct loop *l, struct net_listener *n, int fd, const u8 addr[16], u16 port,
+		enum net_admit as);
 void conn_event(struct conn *c, u32 events);
 void conn_go_on(struct conn *c); /* the again list's turn */
 void conn_destroy(struct conn *c);
@@ -161,6 +163,15 @@ void conn_start(struct conn *c, struct net_tls *tls);
 /* False: no memory. */
 bool conn_via_begin(struct conn *c, const struct net_listen_options *o);
 void conn_via_free(struct conn *c);
+/* It comes through a proxy, and for whom is not known yet. */
+static inline bool conn_unsourced(const struct conn *c)
+{
+	return c->via != NULL && !c->via->sourced;
+}
+/* Now it is: from here on the connection is its client's.  False: who is not admitted; it is
+ * closing.
+ */
+bool conn_source(struct conn *c, const u8 addr[16], u16 port);
 void conn_proxy_read(struct conn *c);
 
 /* conn_io.c */

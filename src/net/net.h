@@ -28,6 +28,10 @@ enum net_protocol { NET_RAW = 1, NET_WEBSOCKET = 2 };
  * yet by which its protocol could be told; its HTTP request. */
 enum net_stage { NET_STAGE_TLS, NET_STAGE_FIRST, NET_STAGE_UPGRADE };
 
+/* What admission says of a connection.  PROXY: it comes from a declared proxy; who its client is
+ * shows later (sourced). */
+enum net_admit { NET_REFUSE, NET_ADMIT, NET_ADMIT_PROXY };
+
 enum { NET_READ_BUFFER = 65536, NET_IOV = 64 };
 
 /* The protocol above.  All run on the loop's thread. */
@@ -54,17 +58,26 @@ struct net_handler {
 	/* Work of the turn, before it flushes: the inbox, the core's timers. */
 	void (*turn)(void *arg, u64 now_ms);
 	/* Admission at accept, before anything is allocated; false: close at once (counted). */
-	bool (*admit)(void *arg, const u8 addr[16], u32 listener);
+	enum net_admit (*admit)(void *arg, const u8 addr[16], u32 listener);
 	/* An admitted connection is gone (also one that never opened): the other half of admit. */
 	void (*released)(void *arg, const u8 addr[16], u32 listener);
 	/* The turn is over, nothing is called any more before the loop sleeps: hand what has
 	 * gathered for other threads over here, once. */
 	void (*turned)(void *arg);
+	/* How many bytes has the message of the protocol above that begins with head, its first
+	 * bytes? 0: head is too short to tell.  For WebSocket, where each is to be a frame of its
+	 * own: there are clients that wait for the socket while a second message of a frame lies in
+	 * their buffer. NULL: it does not matter. */
+	size_t (*unit)(void *arg, struct slice head);
 	/* The turn begins, before any input(): the time. */
 	void (*begin)(void *arg, u64 now_ms);
-	/* A connection that was admitted as proxy's turns out to come from addr (which may be the
-	 * proxy, speaking for itself): admit that one in its place; false: close at once. */
+	/* A connection that was admitted as proxy's turns out to come from addr, by its PROXY
+	 * header or the X-Forwarded-For of its upgrade (which may be the proxy, speaking for
+	 * itself): admit that one in its place; false: close at once. */
 	bool (*sourced)(void *arg, const u8 proxy[16], const u8 addr[16], u32 listener);
+	/* Does the word of whoever has this address count on this listener: is it a declared proxy?
+	 */
+	bool (*trusts)(void *arg, const u8 addr[16], u32 listener);
 	/* A proxy's connection that did not come as far as that: no header, or no good one. */
 	void (*unsourced)(void *arg, const u8 proxy[16], u16 port, u32 listener, enum err why,
 			  const char *text);

@@ -10,6 +10,7 @@
 
 #include <sys/uio.h>
 
+#include "net/forwarded.h"
 #include "net/http.h"
 #include "net/net.h"
 
@@ -45,6 +46,8 @@ struct net_greeting {
 	X(KEY, 400, "Bad Request", MALFORM, "a Sec-WebSocket-Key that is no 16 bytes of base64")   \
 	X(ORIGINS, 400, "Bad Request", MALFORM, "more than one Origin")                            \
 	X(ORIGIN, 403, "Forbidden", DENIED, "a foreign Origin")                                    \
+	X(FORWARDED, 400, "Bad Request", MALFORM,                                                  \
+	  "an X-Forwarded-For of a proxy that names no address")                                   \
 	X(SUBPROTOCOL, 400, "Bad Request", PROTO, "the subprotocol mqtt was not offered")
 #define X(name, status, phrase, err, text) UPGRADE_##name,
 enum upgrade { UPGRADE_TABLE(X) UPGRADE_N };
@@ -98,6 +101,7 @@ struct ws {
 	u8 *pong;	      /* the payload of the pong that is owed, the latest only */
 	struct ws_reader *in; /* NULL: at a boundary between frames */
 	u32 fragments;	      /* of the message that is open; 0: none is */
+	u32 left;	      /* of the message of the protocol above that is being sent */
 	u32 empty;	      /* spent of the ration of empty frames, at empty_ms */
 	u64 empty_ms;
 };

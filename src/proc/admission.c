@@ -13,7 +13,7 @@ struct admit_rule { /* of one listener */
 	u32 rate;
 	bool all; /* no limit at all */
 	struct conf_nets allow, deny, proxies;
-	bool proxy;
+	bool proxy; /* nobody but them */
 };
 
 struct admission {
@@ -108,15 +108,25 @@ static enum err admit_counted(struct admission *a, const u8 addr[16], const stru
 
 /* The cheapest test first.  Of a proxy nothing is counted against it: whoever it speaks for is. */
 static enum err admit(struct admission *a, const u8 addr[16], const struct admit_rule *r,
-		      u64 now_ms)
+		      u64 now_ms, bool *proxy)
 {
 	static const struct source_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
 						  UINT32_MAX};
 
-	if (r->proxy ? !conf_in_nets(&r->proxies, addr)
-		     : !conf_may_connect(&r->allow, &r->deny, addr))
+	*proxy = conf_in_nets(&r->proxies, addr);
+	if (!*proxy && (r->proxy || !conf_may_connect(&r->allow, &r->deny, addr)))
 		return E_DENIED;
-	return admit_counted(a, addr, r, r->proxy ? &none : &r->source, now_ms);
+	return admit_counted(a, addr, r, *proxy ? &none : &r->source, now_ms);
+}
+
+bool admission_trusts(struct admission *a, const u8 addr[16], u32 listener)
+{
+	bool yes;
+
+	pthread_mutex_lock(&a->lock);
+	yes = listener < a->rules && conf_in_nets(&a->rule[listener].proxies, addr);
+	pthread_mutex_unlock(&a->lock);
+	return yes;
 }
 
 static void turned_away(struct admission *a, enum err e)
@@ -125,13 +135,15 @@ static void turned_away(struct admission *a, enum err e)
 	a->turned_away_network += e == E_DENIED;
 }
 
-enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms)
+enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms,
+			 bool *proxy)
 {
 	enum err e = E_DENIED;
 
+	*proxy = false;
 	pthread_mutex_lock(&a->lock);
 	if (listener < a->rules)
-		e = admit(a, addr, &a->rule[listener], now_ms);
+		e = admit(a, addr, &a->rule[listener], now_ms, proxy);
 	turned_away(a, e);
 	pthread_mutex_unlock(&a->lock);
 	return e;

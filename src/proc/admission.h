@@ -12,9 +12,12 @@ struct admission *admission_new(void);
 void admission_free(struct admission **a);
 /* The limits from now on; most: connections in all. */
 void admission_configure(struct admission *a, const struct conf *c, u64 most);
-/* E_OK counts it; else the reason: E_DENIED (not in the listener's networks; not one of its
- * proxies), E_BANNED, E_RATE, E_QUOTA. */
-enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms) MUST;
+/* E_OK counts it (*proxy: as that of one of its proxies, see admission_sourced); else the reason:
+ * E_DENIED (not in the listener's networks; not one of its proxies), E_BANNED, E_RATE, E_QUOTA. */
+enum err admission_admit(struct admission *a, const u8 addr[16], u32 listener, u64 now_ms,
+			 bool *proxy) MUST;
+/* Does the word of whoever has this address count on this listener? */
+bool admission_trusts(struct admission *a, const u8 addr[16], u32 listener);
 /* A connection that was admitted as proxy's comes from addr: it is counted there from now on, and
  * released under that address.  Not E_OK: it is still the proxy's. */
 enum err admission_sourced(struct admission *a, const u8 proxy[16], const u8 addr[16], u32 listener,

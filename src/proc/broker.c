@@ -52,6 +52,9 @@ static void take(struct broker *b, const struct inbox_item *it)
 	case MI_EVENT:
 		event_send(b, it->n, it->p);
 		break;
+	case MI_KEPT:
+		kept_answered(b, it->p);
+		break;
 	case MI_STORE_FULL:
 		stored_full(b, it->n != 0);
 		break;
@@ -147,6 +150,9 @@ static enum err message(struct child *c, enum role from, struct ipc_msg *m)
 		return admin_watch(b, m);
 	if (m->type == IPC_STORE_ASK)
 		return store_ask(b, m);
+	if (m->type == IPC_SESSION_QUERY || m->type == IPC_SESSION_DROP ||
+	    m->type == IPC_RETAINED_QUERY || m->type == IPC_RETAINED_DELETE)
+		return kept_ask(b, m);
 	if (m->type == IPC_CLIENT_QUERY || m->type == IPC_CLIENT_KICK || m->type == IPC_STATS)
 		return admin_ask(b, m);
 	return E_IPC;
@@ -166,6 +172,7 @@ static void linked(struct child *c, enum role peer)
 	if (peer == ROLE_ADMIN) { /* says anew whom it watches */
 		atomic_store(&b->watching, 0);
 		atomic_store(&b->watching_all, 0);
+		kept_forget(b);
 	}
 }
 
@@ -251,6 +258,7 @@ static void stop(struct child *c)
 	if (!store_orders_end(b))
 		return; /* the threads end with the process, and the next start looks closer */
 	stored_close(b);
+	kept_forget(b);
 	shards_free(b);
 	hub_free(&b->hub);
 	b->nshards = 0;

@@ -77,9 +77,9 @@ static void put_proxy(struct logline *l, const u8 *proxy)
 /* Where it came from.  False: it is about no connection. */
 static bool put_peer(const struct core_event *e, char *out, size_t cap)
 {
-	u32 uid;
+	static const u8 nowhere[16];
 
-	if (e->addr == NULL || (e->port == 0 && !addr_is_uid(e->addr, &uid)))
+	if (e->addr == NULL || memcmp(e->addr, nowhere, sizeof(nowhere)) == 0)
 		return false;
 	addr_port_format(e->addr, e->port, out, cap);
 	return true;

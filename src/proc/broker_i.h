@@ -43,6 +43,7 @@ enum shard_item {
 	SI_GREETING, /* n: listener, p: struct net_greeting, a reference */
 	SI_ASK,	     /* p: struct ask */
 	SI_STORED,   /* p: struct store_notice */
+	SI_KEPT,     /* p: struct kept_ask */
 	SI_STOP,
 };
 /* To the main thread. */
@@ -52,6 +53,7 @@ enum main_item {
 	MI_GENERATION, /* p: struct generation; one shard has confirmed */
 	MI_ASKED,      /* p: struct ask; one shard has answered */
 	MI_EVENT,      /* p: struct blob, the tail of EVENT; n: wall ms */
+	MI_KEPT,       /* p: struct kept_ask; one shard has done its part */
 	MI_STORE_FULL, /* n: 1: it is full, 0: it has room again */
 	MI_STORE_TOLD, /* p: struct store_order, done */
 };
@@ -104,6 +106,9 @@ struct ask {
 	} of[LIM_SHARDS];
 };
 
+struct listing; /* broker_kept.c */
+struct kept_ask;
+
 /* What an operator wants of the store (broker_store_ask.c). */
 struct store_order {
 	struct broker *b;
@@ -146,6 +151,7 @@ struct shard {
 	struct inbox inbox;
 	struct inbox_batch to_main, to_shard[LIM_SHARDS];
 	struct inbox_batch unconfirmed; /* generations whose judging is not done */
+	struct inbox_batch kept;	/* operators' orders that are not on disk yet */
 	struct net_listener *listener[CONF_LISTENERS];
 	char listener_name[CONF_LISTENERS][32]; /* for the log */
 	u64 now_ms, stop_at_ms;
@@ -161,6 +167,8 @@ struct broker {
 	struct conf conf;
 	bool have_conf, have_policy, have_tickets, loaded, started, serving;
 	struct stored stored;
+	struct listing *listings; /* of retained messages that admin goes through, newest first */
+	u64 last_listing;
 	struct conf *offered; /* checked, and in force when its sockets have come */
 	struct conf *taking;  /* on its way into force: the shards are being told */
 	u64 conf_generation, offered_generation, taking_generation; /* of CONFIG */
@@ -248,6 +256,15 @@ enum err admin_ask(struct broker *b, const struct ipc_msg *m) MUST;
 enum err admin_watch(struct broker *b, const struct ipc_msg *m) MUST;
 void shard_answer(struct shard *s, struct ask *a);
 void admin_answered(struct broker *b, struct ask *a);
+
+/* broker_kept.c */
+/* SESSION_QUERY, SESSION_DROP, RETAINED_QUERY, RETAINED_DELETE. */
+enum err kept_ask(struct broker *b, const struct ipc_msg *m) MUST;
+void shard_kept(struct shard *s, struct kept_ask *a);
+void shard_kept_turn(struct shard *s); /* at the end of a turn */
+void kept_answered(struct broker *b, struct kept_ask *a);
+/* admin is another one: nobody goes on with those. */
+void kept_forget(struct broker *b);
 
 /* broker_store.c */
 /* The key came; its own file, before the start. */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proc/broker_i.h"
+#include "wire/packet.h"
 
 /* ---- what core asks of its surroundings --------------------------------------------------------
  */
@@ -75,17 +76,26 @@ static u64 env_wall_ms(void *arg)
 
 /* ---- what net tells
  * ------------------------------------------------------------------------------ */
-static bool on_admit(void *arg, const u8 addr[16], u32 listener)
+static enum net_admit on_admit(void *arg, const u8 addr[16], u32 listener)
 {
 	struct shard *s = arg;
-	enum err e = s->stopping ? E_SHUTDOWN
-				 : admission_admit(s->b->admission, addr, listener, s->now_ms);
+	bool proxy = false;
+	enum err e = s->stopping
+			     ? E_SHUTDOWN
+			     : admission_admit(s->b->admission, addr, listener, s->now_ms, &proxy);
 
 	if (e != E_OK)
 		event_not_admitted(s, addr, NULL, listener, e);
 	/* Who is released without ever having opened had not logged in. */
 	s->left_waiting = true;
-	return e == E_OK;
+	if (e != E_OK)
+		return NET_REFUSE;
+	return proxy ? NET_ADMIT_PROXY : NET_ADMIT;
+}
+
+static bool on_trusts(void *arg, const u8 addr[16], u32 listener)
+{
+	return admission_trusts(((struct shard *)arg)->b->admission, addr, listener);
 }
 
 static bool on_sourced(void *arg, const u8 proxy[16], const u8 addr[16], u32 listener)
@@ -310,6 +320,9 @@ static void take(struct shard *s, const struct inbox_item *it)
 	case SI_ASK:
 		shard_answer(s, it->p);
 		break;
+	case SI_KEPT:
+		shard_kept(s, it->p);
+		break;
 	case SI_STORED:
 		take_stored(s, it->p);
 		break;
@@ -361,12 +374,23 @@ static bool all_said(const struct shard *s)
 	return (st.clients == 0 && core_stored_all(s->core)) || s->now_ms >= s->stop_at_ms;
 }
 
+/* SPEC MQTT-2.1.1: the fixed header says how long a packet is. */
+static size_t on_unit(void *arg, struct slice head)
+{
+	struct rd r = rd_of(slice_skip(head, 1));
+	size_t before = rd_left(&r);
+	u32 n = rd_vbi(&r);
+
+	return head.n != 0 && r.err == E_OK ? 1 + (before - rd_left(&r)) + n : 0;
+}
+
 static void on_turned(void *arg)
 {
 	struct shard *s = arg;
 	u64 next = core_next(s->core);
 
 	confirm_generations(s);
+	shard_kept_turn(s);
 	for (u32 i = 0; i < s->b->nshards; i++)
 		outbox_send(&s->to_shard[i], &s->b->shard[i].inbox);
 	if (s->to_main.n != 0) {
@@ -393,8 +417,10 @@ void shard_init(struct shard *s, struct broker *b, u32 index)
 						   .admit = on_admit,
 						   .released = on_released,
 						   .turned = on_turned,
+						   .unit = on_unit,
 						   .begin = on_begin,
 						   .sourced = on_sourced,
+						   .trusts = on_trusts,
 						   .unsourced = on_unsourced};
 	struct core_env env = {.arg = s,
 			       .login = shard_login,
@@ -484,6 +510,7 @@ static void shard_free(struct shard *s)
 	}
 	free(s->to_main.items);
 	free(s->unconfirmed.items);
+	free(s->kept.items);
 	core_free(&s->core);
 	inbox_free(&s->inbox);
 }

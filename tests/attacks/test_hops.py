@@ -6,6 +6,7 @@ import struct
 import time
 
 import pytest
+import ws
 from mqtt import Client, Closed, connect
 from picket import Picket, free_port
 from proxy import SIGNATURE, ssl, tlv, v1, v2
@@ -14,7 +15,7 @@ rows = pytest.mark.rows
 
 POLICY = """
 role tester { publish #; subscribe #; limit all none }
-role local { source 127.0.0.0/8; publish local/# }
+role local { source 127.0.0.8, 127.0.0.1; publish local/# }
 user anna { role local }
 """
 PROXY = 'proxy = on trusted_proxies = {"127.0.0.2"}'
@@ -25,11 +26,15 @@ def broker(tmp_path_factory):
     """behind: plaintext behind a TLS-ending proxy at 127.0.0.2; mqtts: TLS behind it; plain, open: none."""
     port = free_port()
     config = (f'listener behind {{ bind = "127.0.0.1:{port}" tls = off {PROXY} proxy_certificates = on accept_risk = "tests on loopback" }}')
+    web = [free_port() for _ in range(3)]
+    for i, more in enumerate(('forwarded_for = on trusted_proxies = {"127.0.0.2"}', "", PROXY)):
+        config += (f'\nlistener web{i} {{ bind = "127.0.0.1:{web[i]}" tls = off protocols = {{websocket}} {more} accept_risk = "tests on loopback" }}')
     place = tmp_path_factory.mktemp("place")
     place.chmod(0o755)
     config += f'\nlistener local {{ bind = "unix:{place}/mqtt.sock" socket_mode = 0666 }}'
     with Picket(tmp_path_factory.mktemp("hops"), policy=POLICY, listener=PROXY, config=config, limits="tls_handshake_deadline = 1s") as p:
         p.behind, p.path = port, place / "mqtt.sock"
+        p.web, p.web_plain, p.web_behind = web
         p.secret = p.add("lamp")
         yield p
 
@@ -78,7 +83,7 @@ def test_a_header_from_an_undeclared_source(broker, header):
         assert refused(port, header + HELLO, "127.0.0.1")
     log = log_since(broker, before, "event=refused addr=127.0.0.1 listener=mqtts reason=denied")
     assert "event=refused addr=127.0.0.1 listener=behind reason=denied" in log
-    assert "event=connect" not in log and "lamp" not in log
+    assert "event=connect" not in log and "client=\"lamp\"" not in log
 
 
 @rows("PP-SPOOF")
@@ -111,6 +116,43 @@ def test_rights_of_a_network_cannot_be_claimed(broker):
     c.publish("local/x", "1", qos=1, pid=1)
     assert c.expect(4)[1][2] == 0x87
     assert refused(broker.behind, v2("127.0.0.1") + connect("anna", "anna", secret, version=5), "127.0.0.66")
+
+
+@rows("CVE-2014-9494", "PP-SPOOF")
+@pytest.mark.parametrize("field", ["X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1", "Forwarded: for=127.0.0.1", "X-Forwarded-For: 127.0.0.1, 127.0.0.2",
+                                   "Client-IP: 127.0.0.1", "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-For: 127.0.0.1"])
+def test_forwarded_for_is_mere_text(broker, field):
+    """Nobody's header of HTTP says where he is: not without a declared proxy, not to a listener that has none, not past one."""
+    secret = broker.json("user", "rotate", "anna", "--print")["token"]
+
+    def publishes(port, source, first=b""):
+        s = dial(port, source)
+        s.sendall(first)
+        c = Client(ws.Socket(s, fields=field.split("\r\n")), 5)
+        assert c.login("anna", "anna", secret)[1] == 0
+        c.publish("local/x", "1", qos=1, pid=1)
+        return c.expect(4)[1][2:3] != b"\x87"
+
+    assert not publishes(broker.web, "127.0.0.9")  # a stranger to a listener that believes 127.0.0.2
+    assert not publishes(broker.web_behind, "127.0.0.2", v2("198.51.100.7"))  # behind a proxy whose PROXY header counts
+    assert not publishes(broker.web_plain, "127.0.0.9")  # a listener that believes nobody
+    if not field.startswith("X-Forwarded-For"):
+        assert not publishes(broker.web, "127.0.0.2")  # of a declared proxy this one field counts, and no other
+
+
+@rows("CVE-2014-9494")
+def test_what_a_client_puts_before_its_proxy_counts_nothing(broker):
+    secret = broker.json("user", "rotate", "anna", "--print")["token"]
+    for chain, ok in (("127.0.0.8, 198.51.100.7", False), ("127.0.0.8, 198.51.100.7, 127.0.0.2", False), ("198.51.100.7, 127.0.0.8", True),
+                      (", ".join(["127.0.0.8"] * 62 + ["198.51.100.7"]), False), ("x" * 6000 + ", 198.51.100.7", False)):
+        c = Client(ws.Socket(dial(broker.web), fields=[f"X-Forwarded-For: {chain}"]), 5)
+        assert c.login("anna", "anna", secret)[1] == 0
+        c.publish("local/x", "1", qos=1, pid=1)
+        assert (c.expect(4)[1][2:3] != b"\x87") == ok, chain
+    for chain in ("198.51.100.7, unknown", ", ".join(["127.0.0.2"] * 65), "100:0:3e8::", "::", "198.51.100.7:99999"):
+        with pytest.raises(ws.Refused) as e:
+            ws.Socket(dial(broker.web), fields=[f"X-Forwarded-For: {chain}"])
+        assert e.value.status == 400
 
 
 @rows("MOSQ-2026-PROXYTLV", "EMQX-17330", "PP-V2LEN")

@@ -31,6 +31,7 @@ void sim_crash(struct sim *s)
 	for (u32 i = 0; i < s->ndev; i++)
 		device_break(&s->dev[i]);
 	s->crashes++;
+	s->crashed = s->step;
 }
 
 void sim_disk(struct sim *s, bool full)
@@ -107,7 +108,7 @@ static const struct write *replaced(const struct writes *all, const struct write
 	return NULL;
 }
 
-struct look {
+struct gaze {
 	struct sim *s;
 	struct writes now; /* what is there */
 };
@@ -123,7 +124,7 @@ static u32 author_of(const struct writes *all, u32 rec)
 
 static bool look_at(void *arg, const struct retained *e)
 {
-	struct look *l = arg;
+	struct gaze *l = arg;
 	struct write *w = &l->now.v[l->now.n++];
 	u64 v = 0;
 
@@ -178,7 +179,7 @@ static const struct write *value_of(const struct writes *now, const char *topic)
 
 void writes_check(struct sim *s)
 {
-	struct look *l = xcalloc(1, sizeof(*l));
+	struct gaze *l = xcalloc(1, sizeof(*l));
 	struct writes *all = s->writes;
 	struct filter f;
 	u32 keep = 0;

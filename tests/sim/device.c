@@ -256,6 +256,11 @@ static void subscribe(struct device *d)
 
 	if (!has_room(d) || sub_waits(d))
 		return;
+	if (d->shares && b->live && d->sim->w->store != NULL) {
+		if (rnd(d, 16) != 0)
+			return;
+		d->sim->unshared = d->sim->step;
+	}
 	b->pid = fresh_pid(d);
 	b->version = d->sim->o.version;
 	if (b->live) {

@@ -94,6 +94,8 @@ struct sim {
 	u32 shards_max, crash_every, full_every;
 	bool full; /* the disk is */
 	u64 crashes, fulls, refused_full;
+	u32 crashed;  /* the step */
+	u32 unshared; /* the step at which somebody left a group and kept what it had of it */
 	u64 delivered, checks, retained_seen, wills_seen, must, shared_must, aliases_seen,
 		intervals;
 };

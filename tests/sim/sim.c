@@ -245,6 +245,9 @@ static void check_shared(struct sim *s, u32 k, const struct record *r)
 	if (d == NULL)
 		return;
 	s->shared_must++;
+	if (got == 0)
+		fprintf(stderr, "sim: record %u, %s, by %u at %u\n", k + s->base, r->topic, r->dev,
+			r->step);
 	CHECK(d, got >= 1);
 }
 
@@ -254,8 +257,10 @@ static void check_delivered(struct sim *s)
 		const struct record *r = &s->rec[k - s->base];
 		if (r->will || r->qos == 0 || !r->accepted || r->clears)
 			continue;
-		if (r->qos == 1 &&
-		    s->w->store == NULL) /* one of QoS 2 that was sent dies with its member */
+		/* One of QoS 2 that was sent dies with its member; and a member whose session ends
+		 * with its connection takes what it has along in a crash. */
+		if (r->qos == 1 && (s->crashes == 0 || r->step > s->crashed) &&
+		    (s->unshared == 0 || r->step > s->unshared))
 			check_shared(s, k - s->base, r);
 		for (u32 i = 0; i < s->ndev; i++) {
 			if (s->dev[i].shares || must_sub(s, &s->dev[i], r) == NULL)
@@ -344,6 +349,8 @@ static void sim_step(struct sim *s)
 		device_turn(any_device(s));
 	for (u64 i = world_random(s->w, 4); i > 0; i--)
 		world_some(s->w);
+	for (u64 i = world_random(s->w, 4); i > 0; i--)
+		world_store_some(s->w);
 	if (s->step % 16 == 0)
 		time_passes(s, world_random(s->w, 40));
 	if (s->step % 64 == 0)

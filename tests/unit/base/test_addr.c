@@ -89,6 +89,8 @@ static void text(void **state)
 	assert_string_equal(out, "2001:db8::/32");
 	addr_port_format(a, 9, out, sizeof(out));
 	assert_string_equal(out, "[2001:db8::]:9");
+	addr_port_format(a, 0, out, sizeof(out));
+	assert_string_equal(out, "2001:db8::");
 	addr_of_uid(1000, a);
 	addr_format(a, out, sizeof(out));
 	assert_string_equal(out, "unix:1000");

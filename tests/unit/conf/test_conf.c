@@ -373,7 +373,7 @@ static void test_proxies(void **state)
 	    "add trusted_proxies = {\"192.0.2.10\"}: who may send its header");
 	bad("listener x { trusted_proxies = {192.0.2.10} }", 1,
 	    "listener x names trusted_proxies, but reads no header of theirs",
-	    "say proxy = on, or take trusted_proxies away");
+	    "say proxy = on or forwarded_for = on, or take it away");
 	bad("listener x { proxy = on trusted_proxies = {192.0.2.10} proxy_certificates = on }", 1,
 	    "listener x has proxy_certificates, but ends TLS itself",
 	    "they are for tls = off behind a proxy that ends TLS");
@@ -387,6 +387,20 @@ static void test_proxies(void **state)
 	assert_true(conf.listener[0].proxy && conf.listener[0].proxy_certificates);
 	assert_true(conf_authenticates(&conf.listener[0], AUTHENTICATOR_CERTIFICATE));
 	assert_int_equal(conf.listener[0].proxies.n, 2);
+	bad("listener x { protocols = {mqtt} forwarded_for = on trusted_proxies = {192.0.2.10} }",
+	    1, "listener x has forwarded_for, but does not speak WebSocket",
+	    "add websocket to protocols, or take it away");
+	bad("listener x { protocols = {mqtt, websocket} forwarded_for = on }", 1,
+	    "listener x has forwarded_for and trusts no proxy",
+	    "add trusted_proxies = {\"192.0.2.10\"}: whose X-Forwarded-For counts");
+	bad("listener x { protocols = {websocket} forwarded_for = on proxy = on trusted_proxies = "
+	    "{192.0.2.10} }",
+	    1, "listener x has proxy and forwarded_for: which of them counts?",
+	    "leave forwarded_for out: the PROXY header says it");
+	good("listener x { protocols = {websocket} forwarded_for = on trusted_proxies = "
+	     "{192.0.2.10} "
+	     "}");
+	assert_true(conf.listener[0].forwarded_for);
 	good("listener x { tls = on proxy = on trusted_proxies = {192.0.2.10} }");
 	assert_false(conf.listener[0].proxy_certificates);
 }

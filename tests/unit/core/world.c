@@ -688,8 +688,7 @@ static bool step_login(struct world *w)
 	return true;
 }
 
-/* A turn ends, the store commits, a shard hears of it: any one. */
-static bool step_store(struct world *w)
+bool world_store_some(struct world *w)
 {
 	u32 shard = (u32)world_random(w, w->n);
 
@@ -708,8 +707,6 @@ static bool step_store(struct world *w)
 
 bool world_some(struct world *w)
 {
-	if (w->store != NULL && world_random(w, 3) == 0 && step_store(w))
-		return true;
 	if (world_random(w, 4) == 0 && step_login(w))
 		return true;
 	return step_post(w, (u32)world_random(w, w->n * w->n)) || step_login(w);

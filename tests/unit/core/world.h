@@ -123,6 +123,8 @@ bool wconn_next(struct wconn *c, struct frame *f, struct slice *body);
 /* One thing that may happen next, any one: an answer, a message between shards.  False: nothing
  * can. */
 bool world_some(struct world *w);
+/* A turn ends, the store commits, a shard hears of it: any one. */
+bool world_store_some(struct world *w);
 /* Input, a move, output or the end of one connection. */
 bool wconn_step(struct wconn *c);
 /* Everything that can happen without time going on. */

@@ -120,14 +120,21 @@ static void refused(void *arg, const u8 addr[16], u16 port, u32 listener, enum n
 	atomic_fetch_add(&e->refused, 1);
 }
 
-static bool admit(void *arg, const u8 addr[16], u32 listener)
+static bool trusts(void *arg, const u8 addr[16], u32 listener)
+{
+	const struct echo *e = arg;
+
+	return e->trusted != NULL && e->trusted(addr);
+}
+
+static enum net_admit admit(void *arg, const u8 addr[16], u32 listener)
 {
 	struct echo *e = arg;
 
 	if (atomic_load(&e->admitted) >= atomic_load(&e->admit_max))
-		return false;
+		return NET_REFUSE;
 	atomic_fetch_add(&e->admitted, 1);
-	return true;
+	return trusts(arg, addr, listener) ? NET_ADMIT_PROXY : NET_ADMIT;
 }
 
 static void released(void *arg, const u8 addr[16], u32 listener)
@@ -222,6 +229,7 @@ void echo_start(struct echo *e, struct echo *neighbour)
 					     .released = released,
 					     .turned = turned,
 					     .sourced = sourced,
+					     .trusts = trusts,
 					     .unsourced = unsourced};
 	int fd = listening(&e->port);
 

@@ -19,6 +19,7 @@ struct echo {
 	bool refuse_open;
 	struct net_listen_options opt; /* listener and the like; zero: plain */
 	bool refuse_source;
+	bool (*trusted)(const u8 addr[16]); /* declared proxies; NULL: there are none */
 	u8 source[16], last_released[16]; /* of the newest connection, when its counter has moved */
 	char cn[300];
 	_Atomic u32 sourced, unsourced;

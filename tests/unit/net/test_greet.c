@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,8 +16,9 @@
 #include "echo.h"
 #include "ws_client.h"
 
-#define GOOD                                                                                       \
-	"GET /mqtt HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"           \
+#define GOOD "GET /mqtt HTTP/1.1\r\n" GOOD_REST
+#define GOOD_REST                                                                                  \
+	"Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                                 \
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"             \
 	"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
 
@@ -319,6 +321,83 @@ static void test_refused(void **state)
 	refused_with("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "HTTP/1.1 426 ");
 }
 
+static void expect_frame_plain(int fd)
+{
+	u8 got[6];
+
+	assert_int_equal(echo_recv(fd, got, sizeof(got)), sizeof(got));
+	assert_memory_equal(got + 4, "ok", 2);
+}
+
+/* We are all 127.0.0.1 here. */
+static bool loopback_is_a_proxy(const u8 addr[16])
+{
+	return addr_is_v4(addr) && addr[12] == 127;
+}
+
+static void ask_for(const char *chain, const char *want)
+{
+	char request[1024], got[64];
+	int fd = echo_connect(&a);
+
+	snprintf(request, sizeof(request), "GET /mqtt HTTP/1.1\r\nX-Forwarded-For: %s\r\n%s", chain,
+		 strchr(GOOD, '\n') + 1);
+	echo_send(fd, request, strlen(request));
+	expect(fd, "HTTP/1.1 101");
+	addr_format(a.source, got, sizeof(got));
+	assert_string_equal(got, want);
+	close(fd);
+}
+
+/* Through a declared proxy the address is the one that it names, before opened() is called. */
+static void test_forwarded(void **state)
+{
+	int fd;
+
+	ask_for("192.0.2.7", "127.0.0.1"); /* nobody is declared */
+	assert_int_equal(a.sourced, 0);
+	a.trusted = loopback_is_a_proxy;
+	ask_for("192.0.2.7", "192.0.2.7");
+	ask_for("198.51.100.1, 192.0.2.7, 127.0.0.5", "192.0.2.7");
+	assert_int_equal(a.sourced, 2);
+	echo_await(&a.released, 3);
+	fd = echo_connect(&a); /* MQTT as it is: the proxy itself */
+	echo_send(fd, "\0\0\0\x02ok", 6);
+	expect_frame_plain(fd);
+	assert_int_equal(a.sourced, 3);
+	assert_true(loopback_is_a_proxy(a.source));
+	close(fd);
+	fd = echo_connect(&a); /* an upgrade that names nobody: the proxy itself */
+	echo_send(fd, GOOD, sizeof(GOOD) - 1);
+	expect(fd, "HTTP/1.1 101");
+	assert_true(loopback_is_a_proxy(a.source));
+	close(fd);
+	fd = echo_connect(&a);
+	echo_send(fd, "GET /mqtt HTTP/1.1\r\nX-Forwarded-For: unknown\r\n" GOOD_REST,
+		  sizeof("GET /mqtt HTTP/1.1\r\nX-Forwarded-For: unknown\r\n" GOOD_REST) - 1);
+	expect_status(fd, "HTTP/1.1 400 ");
+}
+
+static void test_forwarded_and_not_admitted(void **state)
+{
+	int fd;
+
+	a.trusted = loopback_is_a_proxy;
+	a.refuse_source = true;
+	fd = echo_connect(&a);
+	echo_send(fd, GOOD, sizeof(GOOD) - 1);
+	expect_end(fd);
+	close(fd);
+	fd = echo_connect(&a);
+	echo_send(fd, "\0\0\0\x02ok", 6);
+	expect_end(fd);
+	close(fd);
+	echo_await(&a.released, 2);
+	assert_int_equal(a.opened, 0);
+	atomic_fetch_add(&a.refused,
+			 2); /* whoever refuses has told it: the teardown counts reports */
+}
+
 static void test_deadlines(void **state)
 {
 	int silent = echo_connect(&a), slow = echo_connect(&a);
@@ -529,6 +608,8 @@ int main(void)
 		TEST(test_raw_only, raw_only),
 		TEST(test_websocket_only, websocket_only),
 		TEST(test_refused, both),
+		TEST(test_forwarded, both),
+		TEST(test_forwarded_and_not_admitted, both),
 		TEST(test_deadlines, hasty),
 		TEST(test_slow_bytes, hasty),
 		TEST(test_cut_frames, both),

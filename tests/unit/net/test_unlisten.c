@@ -69,13 +69,13 @@ static void on_refused(void *arg, const u8 addr[16], u16 port, u32 listener, enu
 	(void)text;
 }
 
-static bool on_admit(void *arg, const u8 addr[16], u32 listener)
+static enum net_admit on_admit(void *arg, const u8 addr[16], u32 listener)
 {
 	(void)arg;
 	(void)addr;
 	(void)listener;
 	t.admitted++;
-	return false;
+	return NET_REFUSE;
 }
 
 /* Give the listener up, let a client come to the socket a turn later, look again some turns later.
