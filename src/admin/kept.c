@@ -1,5 +1,5 @@
-/* kept: the routes about sessions and retained messages.  Lists are asked for a page at a time, each
- * when the one before has been read, so that their length costs nothing here. */
+/* kept: the routes about sessions and retained messages.  Lists are asked for a page at a time,
+ * each when the one before has been read, so that their length costs nothing here. */
 #include <stdlib.h>
 
 #include "admin/handlers.h"
@@ -111,8 +111,7 @@ static json_t *session_json(const struct session_row *row)
 	json_object_set_new(j, "queued", num(row->queued));
 	json_object_set_new(j, "queued_bytes", num(row->queued_bytes));
 	json_object_set_new(j, "on_disk", num(row->stored));
-	json_object_set_new(j, "expiry_s",
-			    num_or_null(row->expiry_s, row->expiry_s == UINT32_MAX));
+	json_object_set_new(j, "expiry_s", num_or_null(row->expiry_s, row->expiry_s == UINT32_MAX));
 	json_object_set_new(j, "ends_in_s",
 			    num_or_null(row->ends_in_ms / 1000, row->ends_in_ms == UINT64_MAX));
 	json_object_set_new(j, "dropped", drops_json(row));
@@ -139,10 +138,10 @@ static void sessions_more(struct request *r)
 	const struct m_session_query m = {r->cursor};
 	u8 buf[1024];
 
-	request_ask(r, 0, ROLE_BROKER, IPC_SESSION_QUERY, &m,
-		    two(buf, sizeof(buf), request_query(r, "identity"),
-			request_query(r, "client_id")),
-		    -1);
+	request_ask(
+		r, 0, ROLE_BROKER, IPC_SESSION_QUERY, &m,
+		two(buf, sizeof(buf), request_query(r, "identity"), request_query(r, "client_id")),
+		-1);
 }
 
 void route_sessions(struct request *r)
@@ -242,8 +241,8 @@ static json_t *retained_json(struct rd *rd, bool payloads)
 	json_object_set_new(j, "identity", text_of(identity));
 	json_object_set_new(j, "client_id", text_of(client_id));
 	json_object_set_new(j, "age_s", num(row.age_ms / 1000));
-	json_object_set_new(j, "expires_in_s", num_or_null(row.expires_in_ms / 1000,
-							   row.expires_in_ms == UINT64_MAX));
+	json_object_set_new(j, "expires_in_s",
+			    num_or_null(row.expires_in_ms / 1000, row.expires_in_ms == UINT64_MAX));
 	if (payloads)
 		put_base64(j, payload.p, payload.n);
 	return j;
@@ -289,10 +288,10 @@ static void retained_ask(struct request *r, u32 payload)
 	u8 buf[2048];
 
 	ASSERT(older_read(r, &m.older_ms));
-	request_ask(r, 0, ROLE_BROKER, IPC_RETAINED_QUERY, &m,
-		    two(buf, sizeof(buf), filter != NULL ? filter : "#",
-			request_query(r, "identity")),
-		    -1);
+	request_ask(
+		r, 0, ROLE_BROKER, IPC_RETAINED_QUERY, &m,
+		two(buf, sizeof(buf), filter != NULL ? filter : "#", request_query(r, "identity")),
+		-1);
 }
 
 static void retained_more(struct request *r)

@@ -112,8 +112,7 @@ static void table_row(void *arg, const json_t *row)
 int pages_table(struct cli *c, const char *path, const char *const *titles, u32 columns,
 		void (*cells)(struct out_table *t, const json_t *row), u64 *count)
 {
-	struct as_table a = {
-		.f = c->out, .titles = titles, .columns = columns, .cells = cells};
+	struct as_table a = {.f = c->out, .titles = titles, .columns = columns, .cells = cells};
 	int rc;
 
 	out_table_begin(&a.t, titles, columns);

@@ -34,7 +34,8 @@ static bool choose(struct cli *c, struct chosen *ch)
 	*ch = (struct chosen){.filter = c->nargs > 0 ? c->arg[0] : "#",
 			      .identity = cli_value(c, OPT_IDENTITY)};
 	if (filter_parse(slice_str(ch->filter), &f) != E_OK || f.share.n != 0) {
-		fputs("usage    a filter is a topic, in which + and # stand for whole levels, # only "
+		fputs("usage    a filter is a topic, in which + and # stand for whole levels, # "
+		      "only "
 		      "at the end\n",
 		      c->err);
 		return false;
@@ -187,7 +188,8 @@ int cmd_retained_show(struct cli *c)
 	int rc;
 
 	if (topic_parse(slice_str(c->arg[0]), &t) != E_OK) {
-		fputs("usage    one topic, without wildcards: picket retained list FILTER lists them\n",
+		fputs("usage    one topic, without wildcards: picket retained list FILTER lists "
+		      "them\n",
 		      c->err);
 		return CLI_USAGE;
 	}

@@ -86,6 +86,8 @@ void record_will_said(struct core *c, const struct session *s, u64 number);
 void record_dropped(struct core *c, struct session *s, enum store_drop why);
 struct retained_log record_retained(struct core *c);
 u64 store_now(const struct core *c);
+/* The same, or our own time where nothing is stored. */
+u64 kept_now(const struct core *c);
 /* Store time to this process' and back; 0 stays 0. */
 u64 store_time_of(const struct core *c, u64 ms);
 u64 time_of_store(const struct core *c, u64 store_ms);

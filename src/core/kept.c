@@ -150,7 +150,7 @@ struct retained_list *core_retained_list(struct core *c, const struct retained_w
 
 	OBJ_CHECK(c, CORE_MAGIC);
 	l->magic = RETAINED_LIST_MAGIC;
-	l->now_ms = store_now(c);
+	l->now_ms = kept_now(c);
 	l->mono_ms = c->now_ms;
 	core_enter(c);
 	retained_each(&c->hub->retained, w->filter, list_add, &x);
@@ -179,9 +179,9 @@ struct retained_info retained_list_at(const struct retained_list *l, size_t i)
 		.identity = slice_of(l->names + it->name, it->name_n),
 		.client_id = it->author->client_id,
 		.age_ms = l->now_ms > it->stored_ms ? l->now_ms - it->stored_ms : 0,
-		.expires_in_ms = m->expires_ms == 0	       ? UINT64_MAX
+		.expires_in_ms = m->expires_ms == 0	      ? UINT64_MAX
 				 : m->expires_ms > l->mono_ms ? m->expires_ms - l->mono_ms
-							       : 0,
+							      : 0,
 		.qos = m->qos};
 }
 
@@ -215,7 +215,7 @@ static bool is_to_go(void *arg, const struct retained *e)
 	struct topic t;
 
 	if (topic_parse(e->m->topic, &t) != E_OK || !filter_matches(d->w->filter, &t) ||
-	    !is_meant(d->w, e, store_now(d->c)))
+	    !is_meant(d->w, e, kept_now(d->c)))
 		return false;
 	d->n++;
 	d->bytes += e->m->payload.n;

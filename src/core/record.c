@@ -14,6 +14,11 @@ u64 store_now(const struct core *c)
 	return MAX(c->now_ms + c->hub->o.store_offset_ms, 1u); /* 0 says: not */
 }
 
+u64 kept_now(const struct core *c)
+{
+	return ops_on(c) ? store_now(c) : c->now_ms;
+}
+
 u64 store_time_of(const struct core *c, u64 ms)
 {
 	ASSERT(ops_on(c));
@@ -312,6 +317,6 @@ struct retained_log record_retained(struct core *c)
 {
 	OBJ_CHECK(c, CORE_MAGIC);
 	if (!ops_on(c))
-		return (struct retained_log){.now_ms = store_now(c)};
+		return (struct retained_log){.now_ms = kept_now(c)};
 	return (struct retained_log){retained_change, retained_changed, c, store_now(c)};
 }

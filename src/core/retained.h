@@ -13,7 +13,7 @@ struct retained {
 	struct msg *m;
 	struct who *author;
 	u64 number;    /* of this value; never given out again */
-	u64 stored_ms; /* since when it is here; the store's time */
+	u64 stored_ms; /* since when it is here: kept_now (durable.h) of then */
 };
 
 struct retained_store {

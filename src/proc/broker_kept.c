@@ -13,7 +13,7 @@
 enum {
 	LISTINGS_MAX = 8,
 	LISTING_AGE_MS = 120 * 1000,
-	SLOTS_A_TURN = 20000,	/* sessions looked at in one turn of a shard */
+	SLOTS_A_TURN = 20000,	 /* sessions looked at in one turn of a shard */
 	PAGE_BYTES = 192 * 1024, /* of retained rows; admin's answer holds them as text */
 };
 
@@ -28,7 +28,7 @@ struct listing {
 struct kept_ask {
 	enum ipc_type type;
 	u64 id;
-	u32 waiting; /* shards; the main thread's */
+	u32 waiting;		    /* shards; the main thread's */
 	struct slice first, second; /* view text: identity and client id, or filter and identity */
 	u8 text[2048];
 	enum err err;
