@@ -113,14 +113,18 @@ void listeners_describe(const struct conf *c, struct core_listener *out)
 	}
 }
 
-/* Some descriptors are our own; the rest is for clients (defaults.md: 80 %). */
+enum { LIM_OWN_DESCRIPTORS = 48 };
+
+/* Some descriptors are our own: links, listeners, twice while a reload hands over the new ones, the
+ * store.  The rest is for clients (defaults.md: 80 %). */
 static u64 connections_most(void)
 {
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
 		return UINT64_MAX;
-	return (u64)r.rlim_cur / 5 * 4;
+	return MIN((u64)r.rlim_cur / 5 * 4,
+		   r.rlim_cur - MIN((u64)r.rlim_cur, (u64)LIM_OWN_DESCRIPTORS));
 }
 
 static bool same_place(const struct conf_listener *a, const struct conf_listener *b)
