@@ -154,15 +154,14 @@ struct walk walk_begin(struct shares *s, struct group *g, const struct hash_key 
 
 /* ---- on its way ------------------------------------------------------------------------ */
 
-/* At each level those who stand there; at the last one also who has risen since its own level was
- * asked. */
-static bool is_asked(const struct walk *w, enum standing now)
+static bool walk_wants(const struct shares *s, const struct walk *w, u8 qos, const struct subref *v)
 {
-	ASSERT(w->level >= w->floor);
-	return now == w->level || (w->level == w->floor && now > w->level);
+	enum standing now = rank(s, qos, board_get(&s->boards[v->shard], v->slot, NULL));
+
+	ASSERT(v->shard < s->nshards);
+	return w->swept ? now >= w->floor : now == w->level;
 }
 
-/* The list may change between two calls: then somebody may be asked twice, or not at this level. */
 bool walk_next(const struct shares *s, const struct group *g, u8 qos, struct walk *w,
 	       struct member *out)
 {
@@ -170,20 +169,22 @@ bool walk_next(const struct shares *s, const struct group *g, u8 qos, struct wal
 	u32 n = r != NULL ? LOAD(r->n) : 0;
 
 	ASSERT(w->level <= STAND_READY);
-	for (;; w->level--, w->seen = 0) {
+	for (;; w->seen = 0) {
 		while (w->seen < n) {
 			const struct subref *v = &r->v[(w->start + w->seen++) % n];
-			enum standing now = board_get(&s->boards[v->shard], v->slot, NULL);
 			u32 gen = LOAD(v->gen);
 
-			ASSERT(v->shard < s->nshards);
-			if (gen == 0 || !is_asked(w, rank(s, qos, now)))
+			if (gen == 0 || !walk_wants(s, w, qos, v))
 				continue;
 			*out = (struct member){{v->shard, v->slot, gen}, v->sub};
 			return true;
 		}
-		if (w->level <= w->floor)
+		if (w->swept)
 			return false;
+		if (w->level > w->floor)
+			w->level--;
+		else
+			w->swept = true;
 	}
 }
 

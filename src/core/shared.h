@@ -27,13 +27,15 @@ void shares_free(struct shares *s);
 
 /* ---- pick.c ---- */
 
-/* How far one message has come in its search for a member.  Members are asked once at each level:
- * those who stand at READY first, those who are AWAY last. */
+/* How far one message has come in its search for a member.  Those who stand at READY are asked
+ * first, those who are AWAY last; then all once more, since the list and how they stand change
+ * meanwhile. */
 struct walk {
 	u32 start, seen; /* in the group's list: where it began, how many were looked at */
 	u16 asked;	 /* members who were asked to take it */
 	u8 level;	 /* enum standing: of now */
 	u8 floor;	 /* of the last one that is tried */
+	bool swept;	 /* all were found wanting, and are looked at once more */
 };
 struct member {
 	struct handle h;
@@ -77,8 +79,9 @@ struct strand_at {
 struct strands {
 	struct strand_at *v;
 	u32 n, cap;
-	u32 serial; /* of the looks */
-	u64 handed; /* messages that found another member */
+	u32 serial;   /* of the looks */
+	u64 handed;   /* messages that found another member */
+	u64 later_ms; /* of this look: when there is to be another in any case */
 	struct timer timer;
 };
 
@@ -94,8 +97,11 @@ void strand_ends(struct core *c, struct session *s);
 void strand_unsubscribes(struct core *c, struct session *s, u32 sub);
 /* A message that s may not have any more; true when somebody else got it. */
 bool strand_denied(struct core *c, struct session *s, const struct queued *q);
-/* To another member that stands at floor or better; s takes none meanwhile.  False: it stays. */
-bool strand_hand_on(struct core *c, struct session *s, const struct queued *q, enum standing floor);
+/* To another member that stands at floor or better; s takes none meanwhile.  It has gone; nobody
+ * who was asked takes it; there is nobody to be asked. */
+enum handed { HANDED_ON, HANDED_REFUSED, HANDED_NOBODY };
+enum handed strand_hand_on(struct core *c, struct session *s, const struct queued *q,
+			   enum standing floor);
 void strand_free(struct core *c);
 
 /* ---- strand_disk.c ---- */
@@ -109,8 +115,10 @@ bool strand_disk_look(struct core *c, struct session *s);
 /* What was read for it. */
 bool strand_disk_is(const struct durable *d, const struct store_read *r);
 void strand_disk_read(struct core *c, struct session *s, const struct store_read *r);
-/* What is there now is its own from here on: a number of a subscription may get another meaning. */
-void strand_disk_keeps(struct session *s);
+/* A shared subscription goes; what it was in is known as long as something on disk may have come
+ * for it, and its number is not another's.  i: the number, from 0. */
+void strand_disk_unsubscribes(struct session *s, u32 i);
+bool strand_number_taken(struct session *s, u32 i);
 /* What is being read is not wanted any more. */
 void strand_disk_stop(struct durable *d);
 /* The session ends: before its subscriptions go, what they were; after that, true when it lingers
@@ -118,8 +126,8 @@ void strand_disk_stop(struct durable *d);
 void strand_disk_leaves(struct session *s);
 bool strand_disk_ends(struct core *c, struct session *s);
 bool strand_lingers(const struct session *s);
-/* The group that a subscription of a lingering session was in. */
-struct group *strand_left_group(const struct core *c, const struct session *s, u16 sub);
+/* The filter of one that went; number: from 1.  False: there is none. */
+bool strand_left_filter(const struct session *s, u16 number, struct filter *f);
 void strand_disk_free(struct durable *d);
 
 #endif

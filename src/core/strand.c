@@ -12,31 +12,35 @@
 
 enum { LOOK_MS = 250, LOOKED_A_TURN = 2000 /* messages */, ALL = UINT32_MAX };
 
-/* The group that a message came to the session for; NULL: it is no member any more. */
-static struct group *group_of(const struct core *c, const struct session *s, u16 sub)
+/* The group that a message came to the session for; NULL: nobody is in it any more. */
+static struct group *group_of(const struct core *c, const struct session *s, u16 sub,
+			      const struct topic *t)
 {
 	const struct sub *b = sub != 0 && sub <= s->subs_cap ? s->subs[sub - 1] : NULL;
+	struct filter left;
+	const struct filter *f = b != NULL ? &b->filter : &left;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	if (strand_lingers(s))
-		return strand_left_group(c, s, sub);
-	return b != NULL && b->filter.share.n != 0 ? index_group(&c->hub->index, &b->filter) : NULL;
+	if (b == NULL && !strand_left_filter(s, sub, &left))
+		return NULL;
+	return f->share.n != 0 && filter_matches(f, t) ? index_group(&c->hub->index, f) : NULL;
 }
 
-bool strand_hand_on(struct core *c, struct session *s, const struct queued *q, enum standing floor)
+enum handed strand_hand_on(struct core *c, struct session *s, const struct queued *q,
+			   enum standing floor)
 {
-	struct group *g = group_of(c, s, q->sub);
 	struct msg *m = q->m;
 	enum shared_fate fate;
+	struct group *g;
 	struct walk w;
 	struct topic t;
-	enum err e;
+	enum err e = topic_parse(m->topic, &t);
 
-	ASSERT(s->handing);
-	if (g == NULL)
-		return false;
-	e = topic_parse(m->topic, &t);
 	ASSERT(e == E_OK);
+	ASSERT(s->handing);
+	g = group_of(c, s, q->sub, &t);
+	if (g == NULL)
+		return HANDED_NOBODY;
 	w = walk_begin(&c->hub->shares, g, &c->hub->key, &t, floor);
 	/* It leaves the one queue and comes to the other in one transaction. */
 	effect_begin(c);
@@ -47,7 +51,9 @@ bool strand_hand_on(struct core *c, struct session *s, const struct queued *q, e
 		backlog_delete(c, s, q->seq);
 	effect_end(c);
 	c->strands.handed += fate != SHARED_NOBODY;
-	return fate != SHARED_NOBODY;
+	if (fate != SHARED_NOBODY)
+		return HANDED_ON;
+	return w.asked != 0 ? HANDED_REFUSED : HANDED_NOBODY;
 }
 
 /* ---- what one session has ---------------------------------------------------------------- */
@@ -61,20 +67,22 @@ struct look {
 	u32 stay;   /* shared messages that stay */
 };
 
-/* Is there somebody else for it?  One that found nobody stands for all of its subscription, unless
- * there will be no other look: perhaps rights were the reason. */
+/* Has it gone?  One that found nobody stands for all of its subscription. */
 static bool look_hand_on(struct core *c, struct session *s, struct look *l, const struct queued *q)
 {
 	u16 sub = q->sub;
 	struct sub *b = sub != 0 && sub <= s->subs_cap ? s->subs[sub - 1] : NULL;
+	enum handed h;
 
 	if (b == NULL || (l->only != ALL && sub != l->only + 1) || msg_expired(q->m, c->now_ms))
 		return false;
-	if ((b->futile != l->serial || l->floor == STAND_AWAY) && l->budget > 0) {
+	if (b->futile != l->serial && l->budget > 0) {
 		l->budget--;
-		if (strand_hand_on(c, s, q, l->floor))
+		h = strand_hand_on(c, s, q, l->floor);
+		if (h == HANDED_ON)
 			return true;
-		b->futile = l->serial;
+		if (h == HANDED_NOBODY)
+			b->futile = l->serial;
 	}
 	l->stay++;
 	return false;
@@ -175,20 +183,21 @@ static void stranded_look(struct core *c)
 }
 
 /* Nothing to be done: once more, in case somebody became ready just before we said that we sleep;
- * then not before there is news. */
+ * then not before there is news, or a pause is over. */
 static void stranded_due(struct timer *t)
 {
 	struct core *c = CONTAINER_OF(t, struct core, strands.timer);
-	u64 before = c->strands.handed;
+	u64 before = c->strands.handed, next = c->now_ms + LOOK_MS;
 
 	OBJ_CHECK(c, CORE_MAGIC);
+	c->strands.later_ms = UINT64_MAX;
 	stranded_look(c);
 	if (c->strands.handed != before)
 		atomic_store(asleep(c), 0);
 	else if (atomic_exchange(asleep(c), 1) == 1)
-		return;
-	if (c->strands.n != 0)
-		timer_start(&c->wheel, &c->strands.timer, c->now_ms + LOOK_MS);
+		next = c->strands.later_ms;
+	if (c->strands.n != 0 && next != UINT64_MAX)
+		timer_start(&c->wheel, &c->strands.timer, MAX(next, c->now_ms + 1));
 }
 
 void strand_wake(struct core *c)
@@ -196,7 +205,8 @@ void strand_wake(struct core *c)
 	OBJ_CHECK(c, CORE_MAGIC);
 	atomic_store(asleep(c), 0);
 	c->strands.timer.fire = stranded_due;
-	if (c->strands.n != 0 && !timer_running(&c->strands.timer))
+	if (c->strands.n != 0 &&
+	    (!timer_running(&c->strands.timer) || c->strands.timer.at_ms > c->now_ms + LOOK_MS))
 		timer_start(&c->wheel, &c->strands.timer, c->now_ms + LOOK_MS);
 }
 
@@ -263,7 +273,7 @@ void strand_unsubscribes(struct core *c, struct session *s, u32 sub)
 	look_queue(c, s, &l);
 	s->handing = false;
 	ASSERT(s->subs[sub] != NULL);
-	strand_disk_keeps(s);
+	strand_disk_unsubscribes(s, sub);
 	/* What nobody else takes is its own from now on; the number may soon mean another one. */
 	STAILQ_FOREACH (q, &s->queue, link) {
 		if (q->sub == sub + 1)
@@ -284,7 +294,7 @@ bool strand_denied(struct core *c, struct session *s, const struct queued *q)
 	if (q->sub == 0)
 		return false;
 	s->handing = true;
-	gone = strand_hand_on(c, s, q, STAND_AWAY);
+	gone = strand_hand_on(c, s, q, STAND_AWAY) == HANDED_ON;
 	s->handing = was;
 	return gone;
 }

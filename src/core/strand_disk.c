@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "core/impl.h"
 
-enum { PIECE_MESSAGES = 128 };
+enum { PIECE_MESSAGES = 128, LEFT_MAX = 64 };
+enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 16000 };
 
 /* A filter that the session was a member under, when it is none any more. */
 struct left_sub {
@@ -25,9 +26,12 @@ struct strand_disk { /* of a session that shared messages were put on disk for *
 	u64 until;   /* what was there when it was asked for */
 	u32 token;   /* of the reading under way */
 	bool reading;
-	bool stays;   /* this pass met one that nobody wanted */
+	bool stays;   /* this pass met one that nobody takes */
+	bool handed;  /* this pass handed something on */
 	bool lingers; /* the session has ended */
-	u16 nleft;
+	u32 nleft;
+	u32 pause_ms; /* before the next pass */
+	u64 again_ms;
 	struct left_sub *left;
 };
 
@@ -45,6 +49,16 @@ void strand_disk_put(struct durable *d, u64 seq)
 	disk_of(d)->last = seq;
 }
 
+static void left_clear(struct strand_disk *x)
+{
+	ASSERT(x->nleft != 0 || x->left == NULL);
+	for (u32 i = 0; i < x->nleft; i++)
+		free(x->left[i].text);
+	free(x->left);
+	x->left = NULL;
+	x->nleft = 0;
+}
+
 void strand_disk_free(struct durable *d)
 {
 	struct strand_disk *x = d->strand;
@@ -52,19 +66,19 @@ void strand_disk_free(struct durable *d)
 	if (x == NULL)
 		return;
 	d->strand = NULL;
-	for (u32 i = 0; i < x->nleft; i++)
-		free(x->left[i].text);
-	ASSERT(x->nleft != 0 || x->left == NULL);
-	free(x->left);
+	left_clear(x);
+	ASSERT(x->left == NULL);
 	free(x);
 }
 
 bool strand_disk_waits(const struct session *s)
 {
-	const struct strand_disk *x = s->durable != NULL ? s->durable->strand : NULL;
+	const struct durable *d = s->durable;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
-	return x != NULL && x->last > x->after;
+	if (d == NULL || d->strand == NULL || d->strand->last <= d->strand->after)
+		return false;
+	return s->client == NULL || d->uncounted || backlog_count(s) + s->out.n != 0;
 }
 
 bool strand_lingers(const struct session *s)
@@ -73,21 +87,28 @@ bool strand_lingers(const struct session *s)
 	return s->durable != NULL && s->durable->strand != NULL && s->durable->strand->lingers;
 }
 
-struct group *strand_left_group(const struct core *c, const struct session *s, u16 sub)
+static const struct left_sub *left_find(const struct session *s, u32 number)
 {
-	const struct strand_disk *x = s->durable->strand;
-	struct filter f;
-	enum err e;
+	const struct strand_disk *x = s->durable != NULL ? s->durable->strand : NULL;
 
-	ASSERT(x->lingers);
-	for (u32 i = 0; i < x->nleft; i++) {
-		if (x->left[i].number != sub)
-			continue;
-		e = filter_parse(slice_of(x->left[i].text, x->left[i].len), &f);
-		ASSERT(e == E_OK);
-		return index_group(&c->hub->index, &f);
+	OBJ_CHECK(s, SESSION_MAGIC);
+	for (u32 i = 0; x != NULL && i < x->nleft; i++) {
+		if (x->left[i].number == number)
+			return &x->left[i];
 	}
 	return NULL;
+}
+
+bool strand_left_filter(const struct session *s, u16 number, struct filter *f)
+{
+	const struct left_sub *l = left_find(s, number);
+	enum err e;
+
+	if (l == NULL)
+		return false;
+	e = filter_parse(slice_of(l->text, l->len), f);
+	ASSERT(e == E_OK);
+	return true;
 }
 
 /* ---- is there anybody? ----------------------------------------------------------------- */
@@ -141,17 +162,23 @@ static void pass_begin(struct core *c, struct session *s)
 
 	ASSERT(x->last > x->after);
 	x->at = x->after;
-	x->stays = false;
+	x->stays = x->handed = false;
 	read_piece(c, s);
 }
 
 bool strand_disk_look(struct core *c, struct session *s)
 {
+	struct strand_disk *x = s->durable->strand;
+
 	ASSERT(s->client == NULL);
 	if (!strand_disk_waits(s))
 		return false;
-	if (!s->durable->strand->reading && anybody_here(c, s))
+	if (x->reading || !anybody_here(c, s))
+		return true;
+	if (c->now_ms >= x->again_ms)
 		pass_begin(c, s);
+	else
+		c->strands.later_ms = MIN(c->strands.later_ms, x->again_ms);
 	return true;
 }
 
@@ -166,72 +193,81 @@ static bool is_for_others(const struct core *c, const struct session *s,
 	       (expires_ms == 0 || c->now_ms < expires_ms);
 }
 
-/* True when it has left this queue. */
-static bool read_one(struct core *c, struct session *s, const struct store_queued *r)
+static enum handed read_one(struct core *c, struct session *s, const struct store_queued *r)
 {
 	struct queued like = {
 		.seq = r->seq, .at = AT_NONE, .sub = r->sub, .qos = r->qos, .retain = r->retain};
 	struct msg *m = ahead_message(c, s, r, &like);
-	bool gone;
+	enum handed h;
 	u64 bytes;
 
 	ASSERT(s->handing);
 	if (m == NULL)
-		return true; /* it was damaged */
+		return HANDED_ON; /* it was damaged, and has gone */
 	bytes = msg_bytes(m);
-	gone = strand_hand_on(c, s, &like, strand_lingers(s) ? STAND_AWAY : STAND_BUSY);
-	if (gone && backlog_charges(c, s->durable, r->seq))
+	h = strand_hand_on(c, s, &like, strand_lingers(s) ? STAND_AWAY : STAND_BUSY);
+	if (h == HANDED_ON && backlog_charges(c, s->durable, r->seq))
 		disk_uncharge(s, 1, bytes);
 	msg_unref(&m);
-	return gone;
+	return h;
 }
 
-/* Returns whether it is worth to go on. */
-static bool read_all(struct core *c, struct session *s, const struct store_read *r)
+static void read_all(struct core *c, struct session *s, const struct store_read *r)
 {
 	struct strand_disk *x = s->durable->strand;
-	u32 gone = 0, futile = 0;
 	u16 nobody = 0; /* a subscription for which nobody was found stands for all of its own */
 
 	ASSERT(r->n <= PIECE_MESSAGES);
 	s->handing = true;
 	for (u32 i = 0; i < r->n; i++) {
 		const struct store_queued *q = &r->queued[i];
-		bool left = false, ours = is_for_others(c, s, q);
+		enum handed h = HANDED_NOBODY;
 
-		if (ours && q->sub != nobody)
-			left = read_one(c, s, q);
-		gone += left;
-		if (ours && !left) {
+		if (!is_for_others(c, s, q))
+			continue;
+		if (q->sub != nobody)
+			h = read_one(c, s, q);
+		if (h == HANDED_NOBODY)
 			nobody = q->sub;
-			futile++;
-		}
-		if (ours && !left && !x->stays) {
-			x->after = q->seq - 1;
-			x->stays = true;
-		}
+		x->handed |= h == HANDED_ON;
+		if (h == HANDED_ON || x->stays)
+			continue;
+		x->after = q->seq - 1;
+		x->stays = true;
 	}
-	s->handing = strand_lingers(s);
-	return gone != 0 || futile == 0;
+	s->handing = x->lingers;
+}
+
+/* A pass that led nowhere is not repeated at once, and later less and less often. */
+static void pass_end(struct core *c, struct session *s)
+{
+	struct strand_disk *x = s->durable->strand;
+
+	if (x->lingers) {
+		session_end(c, &s);
+		return;
+	}
+	ASSERT(!x->reading);
+	x->pause_ms = x->handed ? 0 : MIN(MAX(x->pause_ms * 2, PAUSE_MIN_MS), PAUSE_MAX_MS);
+	x->again_ms = c->now_ms + x->pause_ms;
 }
 
 void strand_disk_read(struct core *c, struct session *s, const struct store_read *r)
 {
 	struct strand_disk *x = s->durable->strand;
-	bool go_on;
 
 	ASSERT(x->reading);
 	x->reading = false;
 	if (s->client != NULL)
 		return; /* it came back, and reads them itself */
-	go_on = read_all(c, s, r) && !r->end;
+	read_all(c, s, r);
 	x->at = r->last;
 	if (!x->stays)
 		x->after = r->end ? x->until : r->last;
-	if (go_on)
+	if (!r->end && (x->lingers || anybody_here(c, s)))
 		read_piece(c, s);
-	else if (x->lingers)
-		session_end(c, &s);
+	else
+		pass_end(c, s);
 }
 
 bool strand_disk_is(const struct durable *d, const struct store_read *r)
@@ -247,16 +283,7 @@ void strand_disk_stop(struct durable *d)
 	ASSERT(d->session != NULL);
 }
 
-void strand_disk_keeps(struct session *s)
-{
-	struct strand_disk *x = s->durable != NULL ? s->durable->strand : NULL;
-
-	OBJ_CHECK(s, SESSION_MAGIC);
-	if (x != NULL)
-		x->after = s->durable->seq;
-}
-
-/* ---- a session that ends ----------------------------------------------------------------- */
+/* ---- subscriptions that go ----------------------------------------------------------------- */
 
 static void left_add(struct strand_disk *x, u32 i, struct slice text)
 {
@@ -269,6 +296,35 @@ static void left_add(struct strand_disk *x, u32 i, struct slice text)
 	memcpy(l->text, text.p, text.n);
 }
 
+/* Its number stays its own while something on disk may have it.  Beyond some of those all that is
+ * there now stays with the session. */
+void strand_disk_unsubscribes(struct session *s, u32 i)
+{
+	struct strand_disk *x = s->durable != NULL ? s->durable->strand : NULL;
+
+	if (x == NULL || !strand_disk_waits(s))
+		return;
+	ASSERT(!x->lingers);
+	if (x->nleft < LEFT_MAX) {
+		left_add(x, i, sub_text(s->subs[i]));
+		return;
+	}
+	left_clear(x);
+	x->after = s->durable->seq;
+}
+
+bool strand_number_taken(struct session *s, u32 i)
+{
+	OBJ_CHECK(s, SESSION_MAGIC);
+	if (s->durable == NULL || s->durable->strand == NULL || s->durable->strand->nleft == 0)
+		return false;
+	if (!strand_disk_waits(s))
+		left_clear(s->durable->strand);
+	return left_find(s, i + 1) != NULL;
+}
+
+/* ---- a session that ends ----------------------------------------------------------------- */
+
 void strand_disk_leaves(struct session *s)
 {
 	struct strand_disk *x;
@@ -277,7 +333,7 @@ void strand_disk_leaves(struct session *s)
 	if (!strand_disk_waits(s) || strand_lingers(s))
 		return;
 	x = s->durable->strand;
-	ASSERT(x->nleft == 0);
+	ASSERT(x->nleft <= LEFT_MAX);
 	for (u32 i = 0; i < MIN(s->subs_cap, UINT16_MAX - 1u); i++) {
 		if (s->subs[i] != NULL && s->subs[i]->filter.share.n != 0)
 			left_add(x, i, sub_text(s->subs[i]));
@@ -307,11 +363,14 @@ bool strand_disk_ends(struct core *c, struct session *s)
 	struct strand_disk *x = s->durable != NULL ? s->durable->strand : NULL;
 	bool anybody = false;
 
-	if (x == NULL || x->lingers || x->nleft == 0)
+	if (x == NULL || x->lingers || x->nleft == 0 || !strand_disk_waits(s))
 		return false;
 	x->lingers = true;
-	for (u32 i = 0; i < x->nleft && !anybody; i++)
-		anybody = group_has(c, strand_left_group(c, s, x->left[i].number), STAND_AWAY);
+	for (u32 i = 0; i < x->nleft && !anybody; i++) {
+		struct filter f;
+		anybody = strand_left_filter(s, x->left[i].number, &f) &&
+			  group_has(c, index_group(&c->hub->index, &f), STAND_AWAY);
+	}
 	x->lingers = anybody;
 	if (!anybody)
 		return false;

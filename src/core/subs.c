@@ -58,10 +58,10 @@ static u32 subs_hole(struct session *s)
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	for (u32 i = s->subs_n == n ? n : 0; i < n; i++) {
-		if (s->subs[i] == NULL)
+		if (s->subs[i] == NULL && !strand_number_taken(s, i))
 			return i;
 	}
-	ASSERT(s->subs_n == n);
+	ASSERT(s->subs_n <= n);
 	subs_grow(s, n != 0 ? n * 2 : 1);
 	return n;
 }

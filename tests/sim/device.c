@@ -256,7 +256,7 @@ static void subscribe(struct device *d)
 
 	if (!has_room(d) || sub_waits(d))
 		return;
-	if (d->shares && b->live && d->sim->w->store != NULL) {
+	if (d->shares && b->live) {
 		if (rnd(d, 16) != 0)
 			return;
 		d->sim->unshared = d->sim->step;
