@@ -177,7 +177,8 @@ class PicketBroker:
     def drops(self):
         """client id -> messages that the broker counts as dropped for its session; "": those that no member of a shared
         subscription had room for, which no session counts."""
-        found = {c["client_id"]: c["dropped"] for c in self.p.json("client", "list")["clients"] if c.get("dropped")}
+        sessions = self.p.json("session", "list")["sessions"]
+        found = {s["client_id"]: sum(s["dropped"].values()) for s in sessions if s["durable"]}
         return {**found, "": 1 << 30} if self.bounded else found
 
     def stop(self):

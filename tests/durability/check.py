@@ -25,12 +25,12 @@ Violation = collections.namedtuple("Violation", "kind ns text")
 
 class Pub:
     """One message: when it was first sent, and when it was surely accepted."""
-    __slots__ = ("client", "seq", "topic", "qos", "retain", "size", "sent", "acked", "done", "refused")
+    __slots__ = ("client", "seq", "topic", "qos", "retain", "size", "sent", "acked", "done", "refused", "again")
 
     def __init__(self, client, seq, topic, qos, retain, size, sent):
         self.client, self.seq, self.topic, self.qos, self.retain, self.size, self.sent = client, seq, topic, qos, retain, size, sent
         self.acked = self.done = None  # done: the whole handshake
-        self.refused = False
+        self.refused = self.again = False
 
 
 class Conn:
@@ -147,7 +147,9 @@ class Check:
         self.asked[client].append(("unsuback", ns, a, b))
 
     def _on_pub(self, ns, client, conn, flags, a, b, c, d):
-        if (client, a) not in self.pubs:
+        if (client, a) in self.pubs:
+            self.pubs[client, a].again = True
+        else:
             self.pubs[client, a] = Pub(client, a, b, flags & 3, bool(flags & h.RETAIN), d, ns)
 
     def _on_puback(self, ns, client, conn, flags, a, b, *_):
@@ -383,10 +385,14 @@ class Check:
             self.bad("duplicate", ns, f"{who} got {self.what(pub)} at QoS {qos} for the {copies[e, key]}th time")
         if first and not group:
             line = (e, pub.topic, pub.client, pub.qos)
-            # One that was sent again may come late for who had not subscribed yet when it was sent first.
-            if order.get(line, 0) > pub.seq and any(i.start is not None and i.start <= pub.sent for i in allowing):
+            if order.get(line, 0) > pub.seq and not self._may_be_late(client, pub, allowing):
                 self.bad("order", ns, f"{who} got {self.what(pub)} after #{order[line]}")
             order[line] = max(order.get(line, 0), pub.seq)
+
+    def _may_be_late(self, client, pub, allowing):
+        """One that was sent again comes late for who had not subscribed when it was sent first, or had no room for it then."""
+        subscribed = any(i.start is not None and i.start <= pub.sent for i in allowing)
+        return pub.again and (not subscribed or self.drops.get(self.name(client), 0) > 0)
 
     # ---- what had to arrive ----------------------------------------------------------------------------------------------
 

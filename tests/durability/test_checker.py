@@ -205,7 +205,18 @@ def test_out_of_order_over_connections():
 
 def test_one_from_before_the_subscription_may_come_late():
     s = Story().connect(P).connect(A).pub(1, qos=1, acked=False).sub(A, EXACT).pub(2, qos=1).recv(A, 2, qos=1)
-    s.recv(A, 1, qos=1).finds()
+    s.recv(A, 1, qos=1).finds("order")
+    s = Story().connect(P).connect(A).pub(1, qos=1, acked=False).sub(A, EXACT).pub(2, qos=1).recv(A, 2, qos=1)
+    s.pub(1, qos=1).recv(A, 1, qos=1).finds()
+
+
+def test_one_that_was_dropped_the_first_time_may_come_late():
+    def story():
+        return begin().pub(1, qos=1, acked=False).pub(2, qos=1).recv(A, 2, qos=1)
+
+    story().pub(1, qos=1).recv(A, 1, qos=1).finds("order")
+    story().pub(1, qos=1).recv(A, 1, qos=1).finds(drops={"h00001": 1})
+    story().recv(A, 1, qos=1).finds("order", drops={"h00001": 1})
 
 
 def test_repeats_do_not_count_for_the_order():
