@@ -387,8 +387,10 @@ static size_t on_unit(void *arg, struct slice head)
 static void on_turned(void *arg)
 {
 	struct shard *s = arg;
-	u64 next = core_next(s->core);
+	u64 next;
 
+	core_turn_end(s->core); /* it may still have something for others */
+	next = core_next(s->core);
 	confirm_generations(s);
 	shard_kept_turn(s);
 	for (u32 i = 0; i < s->b->nshards; i++)
@@ -397,7 +399,6 @@ static void on_turned(void *arg)
 		outbox_send(&s->to_main, &s->b->inbox);
 		main_wake(s->b);
 	}
-	core_turn_end(s->core);
 	if (s->stopping && all_said(s))
 		loop_stop(s->loop);
 	loop_wake_at(s->loop, s->stopping ? MIN(next, s->stop_at_ms) : next);

@@ -156,20 +156,24 @@ static inline void peer_say_subscribe(struct wconn *c, const struct peer_sub *o)
 	world_run(c->w);
 }
 
-/* The SUBACK's code. */
-static inline int peer_subscribe_p(struct wconn *c, const struct peer_sub *o)
+/* The code of the SUBACK, which is the next packet. */
+static inline int peer_suback(struct wconn *c)
 {
 	struct pkt_suback ack;
 	struct frame f;
 	struct slice body;
 
-	peer_say_subscribe(c, o);
 	assert_true(wconn_next(c, &f, &body));
 	assert_int_equal(f.type, PKT_SUBACK);
 	assert_int_equal(pkt_suback_decode(&f, (enum mqtt_version)c->version, body, &ack), E_OK);
 	assert_int_equal(ack.packet_id, 7);
 	assert_int_equal(ack.codes.n, 1);
 	return ack.codes.p[0];
+}
+static inline int peer_subscribe_p(struct wconn *c, const struct peer_sub *o)
+{
+	peer_say_subscribe(c, o);
+	return peer_suback(c);
 }
 #define peer_subscribe(c, ...) peer_subscribe_p(c, &(struct peer_sub){__VA_ARGS__})
 
@@ -256,10 +260,9 @@ static inline int peer_expect_disconnect(struct wconn *c)
 
 /* A world with one role that may do everything and identities a, b, c (services) and d (a device).
  */
-static inline struct world *peer_world(u32 shards)
+static inline struct world *peer_people(struct world *w)
 {
 	static const u32 all[] = {1, 0};
-	struct world *w = world_new(shards, NULL);
 
 	world_policy(w, "role all { publish # ; subscribe # }\n");
 	world_identity(w, "a", 2, all);
@@ -267,6 +270,24 @@ static inline struct world *peer_world(u32 shards)
 	world_identity(w, "c", 2, all);
 	world_identity(w, "d", 0, all);
 	return w;
+}
+
+static inline struct world *peer_world(u32 shards)
+{
+	return peer_people(world_new(shards, NULL));
+}
+
+static inline struct store_stats peer_stored(struct world *w)
+{
+	struct store_stats s;
+
+	store_stats(w->store, &s);
+	return s;
+}
+
+static inline struct world *peer_world_stored(u32 shards, const struct core_limits *l)
+{
+	return peer_people(world_new_stored(shards, l));
 }
 
 #endif

@@ -200,6 +200,8 @@ static void submit(void *arg, struct store_batch *b)
 	struct world *w = arg;
 
 	w->submitted++;
+	for (u32 i = 0; i < b->n; i++)
+		w->ops[b->op[i].kind]++;
 	writer_submit(w->writer, b);
 }
 
@@ -312,6 +314,8 @@ static bool store_runs(struct world *w)
 		while (world_tell(w, i))
 			did = true;
 	}
+	for (const struct wconn *c = w->conns; c != NULL && !did; c = c->next)
+		did = c->dirty && c->cl != NULL && !c->blocked;
 	return did;
 }
 

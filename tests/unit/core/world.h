@@ -77,6 +77,7 @@ struct world {
 	struct told *told[W_SHARDS], **told_tail[W_SHARDS];
 	bool hold_store, hold_told; /* nothing is committed; nobody hears of it */
 	u64 submitted;		    /* batches */
+	u32 ops[SO_KINDS];	    /* operations in them */
 	struct hub_options options;
 	char *policy; /* the text of now */
 	struct identity identity[W_IDENTITIES];

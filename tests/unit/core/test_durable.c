@@ -1,0 +1,2 @@
+#include "peer.h"
+int main(void) { return 0; }
