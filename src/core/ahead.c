@@ -24,7 +24,7 @@ void ahead_want(struct core *c, struct session *s)
 	op->seq = d->in_memory;
 	op->slot = s->slot;
 	op->gen = ++d->read_token;
-	op->count = AHEAD_MESSAGES;
+	op->count = AHEAD_MESSAGES - MIN(s->queue_n, AHEAD_MESSAGES / 2u);
 	op->bytes = (u32)MAX(MIN(left / 16, (u64)AHEAD_BYTES), (u64)AHEAD_BYTES_MIN);
 	d->read_until = d->seq;
 	d->reading = true;

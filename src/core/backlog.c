@@ -80,15 +80,22 @@ u64 backlog_bytes(const struct session *s)
 	return s->queue_bytes + (s->durable != NULL ? s->durable->disk_bytes : 0);
 }
 
-bool backlog_has_room(const struct session *s, u64 bytes)
+static bool has_room(const struct session *s, u64 bytes, u32 over)
 {
 	const struct core_limits *l = &s->lim->v;
 	bool online = s->client != NULL;
+	u64 n = backlog_count(s);
 
 	ASSERT(s->durable != NULL);
-	return backlog_count(s) < (online ? l->queue_messages : l->offline_messages) &&
+	return n < (online ? l->queue_messages : l->offline_messages) + (u64)over &&
 	       backlog_bytes(s) + bytes <= (online ? l->queue_bytes : l->offline_bytes) &&
 	       identity_has_room(s, bytes);
+}
+
+bool backlog_has_room(const struct session *s, u64 bytes)
+{
+	ASSERT(bytes != 0);
+	return has_room(s, bytes, 0);
 }
 
 void backlog_purge(struct core *c, struct session *s, u64 after)
@@ -103,16 +110,21 @@ void backlog_purge(struct core *c, struct session *s, u64 after)
 	op->gen = s->gen;
 }
 
-/* What has expired makes room, when the store comes to it. */
-static void make_room(struct core *c, struct session *s)
+/* What has expired makes room when the store comes to it; one message may stand in for that. */
+static bool make_room(struct core *c, struct session *s)
 {
 	struct durable *d = s->durable;
 
+	bool known = d->expires_ms != 0 && c->now_ms >= d->expires_ms;
+	bool perhaps = (d->old || d->purge_ms != 0) && c->now_ms >= d->purge_ms;
+
 	ASSERT(d != NULL);
-	if (s->client != NULL || !(d->expiring || d->old) || c->now_ms < d->purge_ms)
-		return;
+	if (s->client != NULL || !(known || perhaps))
+		return false;
 	d->purge_ms = c->now_ms + PURGE_EVERY_MS;
+	d->expires_ms = 0;
 	backlog_purge(c, s, 0);
+	return has_room(s, 0, 1);
 }
 
 /* ---- leaving the disk ---------------------------------------------------------------- */
@@ -263,7 +275,8 @@ static void entry_put(struct core *c, struct session *s, struct msg *m, const st
 	op->seq = r->seq;
 	op->queued = r;
 	ops_keep(c, op, m);
-	du->expiring |= m->expires_ms != 0;
+	if (m->expires_ms != 0 && (du->expires_ms == 0 || m->expires_ms < du->expires_ms))
+		du->expires_ms = m->expires_ms;
 	ASSERT(q->seq > store_sequence(c->hub->o.store_epoch));
 }
 
@@ -330,8 +343,7 @@ void backlog_deliver(struct core *c, struct session *s, const struct delivery *d
 		backlog_pump(c, s);
 		return;
 	}
-	if (!backlog_has_room(s, bytes)) {
-		make_room(c, s);
+	if (!backlog_has_room(s, bytes) && !make_room(c, s)) {
 		backlog_dropped(c, s, *d->m, DROP_QUOTA, E_QUOTA);
 		return;
 	}

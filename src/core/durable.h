@@ -29,14 +29,14 @@ struct durable {
 	u64 read_until;	     /* what was put before the reading under way was asked for */
 	u64 disk_bytes;	     /* about what is on disk only */
 	u64 low, high;	     /* all flights are between */
-	u64 purge_ms;	     /* not again before */
+	u64 expires_ms;	     /* the first of what is put that may expire; 0: none */
+	u64 purge_ms;	     /* not again before; 0: never yet */
 	u32 disk_n;
 	u32 read_token; /* answers of an older one are stale */
 	u16 drop_at;	/* the operation that counts drops, in the batch */
 	bool reading, waiting;
 	bool uncounted;		    /* the store has not said what waits from before the start */
 	bool old;		    /* from before the start */
-	bool expiring;		    /* something that may expire was put */
 	struct strand_disk *strand; /* strand_disk.c; NULL: it had no shared message */
 	u32 dropped[DROP_KINDS];
 	TAILQ_ENTRY(durable) wake; /* waiting: it is looked at when the store comes on */

@@ -22,6 +22,7 @@ struct peer_opts {
 	const char *will_topic, *will_payload;
 	u32 will_delay_s;
 	bool will_retain;
+	u8 will_qos;
 };
 
 static inline void peer_say_connect(struct wconn *c, const struct peer_opts *o)
@@ -60,6 +61,7 @@ static inline void peer_say_connect(struct wconn *c, const struct peer_opts *o)
 		p.will.topic.s = slice_str(o->will_topic);
 		p.will.payload = slice_str(o->will_payload != NULL ? o->will_payload : "gone");
 		p.will.retain = o->will_retain;
+		p.will.qos = o->will_qos;
 		if (o->will_delay_s != 0) {
 			p.will.props.has |= 1ull << 0x18;
 			p.will.props.will_delay = o->will_delay_s;

@@ -247,6 +247,10 @@ static void test_policy_turn_ends(void **state)
 	p = peer_connect(w, .user = "a", .id = "p");
 	for (u32 i = 0; i < 2500; i++)
 		peer_publish(p, .topic = "x", .qos = 1, .pid = 1);
+	if (w->store != NULL) { /* what waits on disk is judged when it is read */
+		world_free(&w);
+		return;
+	}
 	w->hold_rejudge = true;
 	world_policy(w, "role all { publish #; subscribe y }\n");
 	for (; core_rejudging(w->core[0]); turns++)

@@ -372,10 +372,9 @@ static void test_gone_before_connack(void **state)
 	struct pkt_connack ack;
 
 	disk_stops(w);
-	peer_say_connect(s, &(struct peer_opts){.user = "a",
-						.version = MQTT_5,
-						.persistent = true,
-						.keep_alive_s = 1});
+	peer_say_connect(
+		s, &(struct peer_opts){
+			   .user = "a", .version = MQTT_5, .persistent = true, .keep_alive_s = 1});
 	world_run(w);
 	world_advance(w, 60000); /* no deadline of its own while we are to blame */
 	peer_expect_nothing(s);

@@ -421,6 +421,7 @@ struct restored world_crash(struct world *w, u32 shards)
 	struct restored done;
 	struct restore *r;
 	char *policy = w->policy;
+	bool hold = w->hold_rejudge;
 	u64 damaged = 0;
 
 	ASSERT(shards <= W_SHARDS);
@@ -436,8 +437,10 @@ struct restored world_crash(struct world *w, u32 shards)
 	ASSERT(damaged == 0);
 	restore_identities(r, ask_auth, w);
 	w->policy = NULL;
+	w->hold_rejudge = true; /* no shard has a turn before the end */
 	if (policy != NULL)
 		world_policy(w, policy);
+	w->hold_rejudge = hold;
 	free(policy);
 	restore_end(&r, &done);
 	return done;
