@@ -416,6 +416,11 @@ static void all_die(struct world *w)
 	hub_free(&w->hub);
 }
 
+void world_die(struct world *w)
+{
+	all_die(w);
+}
+
 struct restored world_crash(struct world *w, u32 shards)
 {
 	struct restored done;
@@ -425,7 +430,8 @@ struct restored world_crash(struct world *w, u32 shards)
 	u64 damaged = 0;
 
 	ASSERT(shards <= W_SHARDS);
-	all_die(w);
+	if (w->hub != NULL)
+		all_die(w);
 	store_crash(w->store, w->now_ms);
 	w->n = shards;
 	world_open(w);

@@ -96,6 +96,7 @@ struct world *world_new_stored(u32 shards, const struct core_limits *limits);
 /* Everything dies at this moment but what was committed, and starts again, on so many shards.  The
  * connections are gone (cl NULL, freed by who made them). */
 struct restored world_crash(struct world *w, u32 shards);
+void world_die(struct world *w); /* the first half of it */
 /* The end of a turn of that shard. */
 void world_turn_end(struct world *w, u32 shard);
 /* One transaction; false: there was nothing to commit. */
