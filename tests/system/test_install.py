@@ -58,7 +58,7 @@ def test_an_upgrade_keeps_the_configuration(installed):
 def test_every_user_and_group_that_picketd_looks_for_is_made(installed):
     rows = [line.split()[:2] for line in (installed / "opt/picket/lib/sysusers.d/picket.conf").read_text().splitlines()
             if line[:2] in ("u ", "g ")]
-    assert {("u", f"picket-{role}") for role in ("broker", "auth", "keys", "admin", "canary")} | {("g", "picket-ops")} == set(map(tuple, rows))
+    assert {("u", f"picket-{role}") for role in ("broker", "auth", "keys", "admin", "check", "canary")} | {("g", "picket-ops")} == set(map(tuple, rows))
 
 
 def test_the_installed_configuration_is_valid(installed, tmp_path):
