@@ -25,12 +25,12 @@ Violation = collections.namedtuple("Violation", "kind ns text")
 
 class Pub:
     """One message: when it was first sent, and when it was surely accepted."""
-    __slots__ = ("client", "seq", "topic", "qos", "retain", "size", "sent", "acked", "done", "refused", "again")
+    __slots__ = ("client", "seq", "topic", "qos", "retain", "size", "sent", "acked", "done", "refused", "again", "will")
 
     def __init__(self, client, seq, topic, qos, retain, size, sent):
         self.client, self.seq, self.topic, self.qos, self.retain, self.size, self.sent = client, seq, topic, qos, retain, size, sent
         self.acked = self.done = None  # done: the whole handshake
-        self.refused = self.again = False
+        self.refused = self.again = self.will = False
 
 
 class Conn:
@@ -188,6 +188,7 @@ class Check:
     def _on_will(self, ns, client, conn, flags, a, b, c, *_):
         self.conns[client][conn].will = (Pub(client, a, b, flags & 3, False, 40, ns), c * 1_000_000)
         self.pubs[client, a] = self.conns[client][conn].will[0]
+        self.pubs[client, a].will = True  # said when it is due: wills have no order
 
     def _on_phase(self, ns, client, conn, flags, a, b, *_):
         self.phases.append((ns, a, b))
@@ -383,7 +384,7 @@ class Check:
         # What came at QoS 1 may have been sent twice by its publisher, whatever the subscription asks for.
         if qos != 1 and qos == pub.qos and copies[e, key] > len({i.filter for i in allowing}):
             self.bad("duplicate", ns, f"{who} got {self.what(pub)} at QoS {qos} for the {copies[e, key]}th time")
-        if first and not group:
+        if first and not group and not pub.will:
             line = (e, pub.topic, pub.client, pub.qos)
             if order.get(line, 0) > pub.seq and not self._may_be_late(client, pub, allowing):
                 self.bad("order", ns, f"{who} got {self.what(pub)} after #{order[line]}")

@@ -519,6 +519,13 @@ def test_who_is_back_at_about_that_time_may_have_one():
     will(delay_ms=1000).close(W).wait(1200).connect(W, present=True).wait(5000).finds()
 
 
+def test_wills_have_no_order():
+    s = will(delay_ms=3000, qos=1).close(W).wait(2000).connect(W, present=True, will=(2, 1, 0)).wait(1000).close(W)
+    s.recv(WATCH, 2, topic=WILL, qos=1, size=40, publisher=W)
+    s.recv(WATCH, 1, topic=WILL, qos=1, size=40, publisher=W).wait(5000)
+    assert "order" not in [v.kind for v in s.judge().violations]
+
+
 def test_a_waiting_will_survives_a_fault():
     s = will(delay_ms=3000).close(W).wait(1000).fault(500).wait(6000)
     s.finds("will missing")
